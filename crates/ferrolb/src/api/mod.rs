@@ -1,0 +1,1 @@
+//! What users write: one file a kind.

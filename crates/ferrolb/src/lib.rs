@@ -1,0 +1,8 @@
+//! The world around the decisions: objects in, frames out. The only crate with sockets and tasks.
+
+pub mod api;
+pub mod cli;
+pub mod net;
+pub mod parse;
+pub mod source;
+pub mod speaker;

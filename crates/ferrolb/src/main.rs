@@ -1,0 +1,3 @@
+//! `ferrolb`: addresses for Services, announced on the network.
+
+fn main() {}

@@ -1,0 +1,1 @@
+//! Clock and sockets: the only unsafe code.

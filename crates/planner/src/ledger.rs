@@ -1,0 +1,1 @@
+//! The book of addresses: who holds which, and who may share.

@@ -1,0 +1,1 @@
+//! The order of candidates for an address on the LAN.

@@ -1,0 +1,1 @@
+//! Layer 2: answering ARP for addresses that no interface owns.

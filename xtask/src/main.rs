@@ -1,0 +1,3 @@
+//! What a developer does with this repository.
+
+fn main() {}
