@@ -1,1 +1,42 @@
 //! A network of namespaces in which the binary meets real clients, routers and faults.
+//!
+//! Everything here is one process: each host is an anonymous network namespace held by a thread
+//! ([`netns`]), joined by veth pairs to a bridge ([`topology`]). Nothing has a name in the file
+//! system, so labs do not meet one another and vanish with the process, however it dies.
+//!
+//! | file | what |
+//! | --- | --- |
+//! | [`needs`] | what a machine must offer, and how tests say that it does not |
+//! | [`netns`], [`process`] | a namespace, and programs that live in it |
+//! | [`topology`] | the LAN: client, nodes, pods, switch; and its faults |
+//! | [`neighbour`] | what a host's kernel believes about the others |
+//! | [`kube_proxy`], [`pod`] | what Kubernetes brings: forwarding to pods, and the pods |
+//! | [`http`], [`probe`] | a client's view: one request, or a packet each millisecond |
+//! | [`capture`] | the switch's view: who says ARP what |
+//! | [`ferrolb`] | the program under test |
+//! | [`mac`], [`Report`] | values |
+
+pub mod capture;
+pub mod ferrolb;
+pub mod http;
+pub mod kube_proxy;
+pub mod mac;
+pub mod needs;
+pub mod neighbour;
+pub mod netns;
+pub mod pod;
+pub mod probe;
+pub mod process;
+pub mod topology;
+
+mod report;
+mod stamp;
+mod worker;
+
+pub use mac::Mac;
+pub use netns::Netns;
+
+pub use probe::Probe;
+pub use process::Process;
+pub use report::{Outage, Report};
+pub use topology::{Host, Lan, Node};

@@ -1,0 +1,90 @@
+//! What a machine must offer for a lab, and how tests say that it does not.
+
+use std::fmt;
+use std::fs::OpenOptions;
+use std::process::{Command, Stdio};
+use std::thread;
+
+use nix::sched::{CloneFlags, unshare};
+
+/// What is missing on this machine.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Missing {
+    /// The process may not make network namespaces.
+    Privilege,
+    /// A program is not installed.
+    Program {
+        /// Its name.
+        name: &'static str,
+        /// The Debian package that has it.
+        package: &'static str,
+    },
+    /// `/proc/sys` of a new namespace cannot be written.
+    Sysctl,
+}
+
+impl fmt::Display for Missing {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Privilege => f.write_str(
+                "no right to make network namespaces: run as root, or under \
+                 `unshare --user --map-root-user --net --mount`",
+            ),
+            Self::Program { name, package } => {
+                write!(f, "no program `{name}`: install the package `{package}`")
+            }
+            Self::Sysctl => f.write_str(
+                "`/proc/sys/net` cannot be written: in a container, mount `/proc/sys` writable",
+            ),
+        }
+    }
+}
+
+impl std::error::Error for Missing {}
+
+/// Says whether this machine can run a lab, and if not, the first thing that it lacks.
+pub fn needs() -> Result<(), Missing> {
+    // On a thread of its own, which takes the namespace with it.
+    let found = thread::spawn(|| {
+        unshare(CloneFlags::CLONE_NEWNET).map_err(|_| Missing::Privilege)?;
+        let sysctl = OpenOptions::new().write(true).open("/proc/sys/net/ipv4/ip_forward");
+        sysctl.map(drop).map_err(|_| Missing::Sysctl)
+    });
+    found.join().expect("nothing in it panics")?;
+    let programs = [("setpriv", "util-linux"), ("nft", "nftables")];
+    match programs.into_iter().find(|(name, _)| !is_installed(name)) {
+        None => Ok(()),
+        Some((name, package)) => Err(Missing::Program { name, package }),
+    }
+}
+
+fn is_installed(program: &str) -> bool {
+    let mut command = Command::new(program);
+    command.arg("--version").stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+    command.status().is_ok()
+}
+
+/// Whether a test that lacks something may be skipped. In CI (`CI=true`) it may not: a green run
+/// must mean that the test ran.
+///
+/// # Panics
+///
+/// In CI.
+pub fn skip(test: &str, missing: Missing) {
+    let test = test.trim_end_matches("::here");
+    assert!(std::env::var("CI").as_deref() != Ok("true"), "{test} cannot run: {missing}");
+    eprintln!("SKIPPED {test}: {missing}");
+}
+
+/// Ends the test, with a line that names it and the reason, on a machine without what a lab needs.
+#[macro_export]
+macro_rules! require {
+    () => {
+        if let Err(missing) = $crate::needs::needs() {
+            // The compiler knows the test's name; the thread's is not always it.
+            fn here() {}
+            $crate::needs::skip(std::any::type_name_of_val(&here), missing);
+            return;
+        }
+    };
+}
