@@ -1,1 +1,128 @@
 //! Layer 2: answering ARP for addresses that no interface owns.
+//!
+//! | Standard | Covered | Left out |
+//! | --- | --- | --- |
+//! | RFC 826 | IPv4 over Ethernet: requests are answered | learning from packets (there is no cache), other hardware and protocols, 802.1Q tags (one interface, one responder) |
+//! | RFC 5227 | probes are answered (section 2.1.1); announcements are sent (section 2.3), six instead of two | probing before a claim and defending it (sections 2.1, 2.4): who holds an address is decided before it gets here |
+//! | RFC 1122 section 2.3.2.1 | unicast polls of a host that checks its cache are answered | the cache itself, and the queue of packets that wait for it (section 2.3.2.2) |
+//! | RFC 5944 section 4.6 | gratuitous ARP in both forms, as request and as reply | our own address in the target hardware field of the reply form: MetalLB sends broadcast there, and so do we |
+//!
+//! What differs from MetalLB: its speaker also answers the announcements of other stations for an
+//! address that it claims. Nobody asked, so we do not: see [`Ignored::Announcement`].
+//!
+//! | File | What is in it |
+//! | --- | --- |
+//! | [`arp`] | wire forms |
+//! | [`responder`] | the engine for one interface: whom to answer, and what is done about its inputs |
+//! | [`burst`] | when an address is announced, and how many announcements a second there may be |
+//! | `sim` | a LAN of hosts with ARP caches and of responders, in simulated time |
+//!
+//! Sockets are the driver's. It hands in each frame that the interface receives and sends the
+//! frames it is given as they are.
+
+use std::fmt;
+use std::str::FromStr;
+
+pub mod arp;
+pub mod burst;
+pub mod responder;
+#[cfg(test)]
+mod sim;
+
+pub use responder::{Ignored, Input, Output, Responder};
+
+/// An Ethernet address.
+#[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
+pub struct Mac(pub [u8; 6]);
+
+impl Mac {
+    /// All stations of the LAN.
+    pub const BROADCAST: Self = Self([0xff; 6]);
+
+    /// Whether this names several stations: multicast or broadcast.
+    pub fn is_group(self) -> bool {
+        self.0[0] & 1 == 1
+    }
+}
+
+impl fmt::Display for Mac {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let [a, b, c, d, e, g] = self.0;
+        write!(f, "{a:02x}:{b:02x}:{c:02x}:{d:02x}:{e:02x}:{g:02x}")
+    }
+}
+
+/// A text is not an Ethernet address.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct NotAMac(String);
+
+impl fmt::Display for NotAMac {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self(text) = self;
+        write!(
+            f,
+            "`{text}` is not an Ethernet address: write six two-digit hexadecimal numbers with \
+             colons between, such as `02:00:00:00:00:01`"
+        )
+    }
+}
+
+impl std::error::Error for NotAMac {}
+
+impl FromStr for Mac {
+    type Err = NotAMac;
+
+    fn from_str(text: &str) -> Result<Self, NotAMac> {
+        let mut bytes = [0; 6];
+        let mut parts = text.split(':');
+        for byte in &mut bytes {
+            *byte = parts.next().and_then(octet).ok_or_else(|| NotAMac(text.to_owned()))?;
+        }
+        if parts.next().is_some() {
+            return Err(NotAMac(text.to_owned()));
+        }
+        Ok(Self(bytes))
+    }
+}
+
+/// Reads exactly two hexadecimal digits; `from_str_radix` alone would take `+1` too.
+fn octet(text: &str) -> Option<u8> {
+    let is_octet = text.len() == 2 && text.bytes().all(|digit| digit.is_ascii_hexdigit());
+    is_octet.then(|| u8::from_str_radix(text, 16).ok()).flatten()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_ethernet_address_reads_as_it_prints() {
+        let mac = Mac([0x02, 0x00, 0x5e, 0xab, 0x00, 0xff]);
+        assert_eq!(mac.to_string(), "02:00:5e:ab:00:ff");
+        assert_eq!("02:00:5e:ab:00:ff".parse(), Ok(mac));
+        assert_eq!("02:00:5E:AB:00:FF".parse(), Ok(mac));
+    }
+
+    #[test]
+    fn other_texts_are_not_ethernet_addresses() {
+        let cases = [
+            ("nothing", ""),
+            ("five octets", "02:00:00:00:00"),
+            ("seven octets", "02:00:00:00:00:01:02"),
+            ("one digit", "02:00:00:00:00:1"),
+            ("a sign", "02:00:00:00:00:+1"),
+            ("no hexadecimal digit", "02:00:00:00:00:0g"),
+            ("hyphens", "02-00-00-00-00-01"),
+        ];
+        for (name, text) in cases {
+            assert_eq!(text.parse::<Mac>(), Err(NotAMac(text.to_owned())), "{name}");
+        }
+    }
+
+    #[test]
+    fn a_group_has_the_lowest_bit_of_its_first_octet_set() {
+        assert!(Mac::BROADCAST.is_group());
+        assert!(Mac([0x01, 0, 0x5e, 0, 0, 1]).is_group());
+        assert!(!Mac([0x02, 0, 0, 0, 0, 1]).is_group());
+    }
+}
