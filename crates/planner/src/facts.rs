@@ -1,8 +1,9 @@
 //! The cluster as plain values: all that decisions are made from.
 //!
 //! `ferrolb::parse` makes these from objects and is the only code that does. Whatever is here has
-//! been checked: a range ends after it starts, a selector compiles, a name is not empty. A Service
-//! of another type than LoadBalancer never becomes a fact.
+//! been checked: a range ends after it starts, a selector compiles, a name is not empty, an address
+//! is not an IPv4-mapped IPv6 address. A Service of another type than LoadBalancer never becomes a
+//! fact.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -29,6 +30,8 @@ pub struct Facts {
     pub l2_advertisements: BTreeMap<AdvertisementName, L2Advertisement>,
     /// Nodes that run a speaker; `None` means all of them.
     pub speakers: Option<BTreeSet<NodeName>>,
+    /// Nodes with the exclude label are candidates all the same (`--ignore-exclude-lb`).
+    pub ignore_exclude_label: bool,
 }
 
 /// A Service of type LoadBalancer.
@@ -42,7 +45,10 @@ pub struct Service {
     pub requested_addresses: Vec<IpAddr>,
     /// The pool it asks for.
     pub requested_pool: Option<PoolName>,
-    /// Services with the same key may share an address; `None` never shares.
+    /// Services with the same key may share an address; `None` and an empty key never share.
+    ///
+    /// An empty key still counts as the annotation `allow-shared-ip`, with which an L2Advertisement
+    /// that selects Services never announces a Service.
     pub sharing_key: Option<String>,
     /// Which families it needs.
     pub families: Families,
@@ -61,9 +67,35 @@ pub enum Families {
     /// One address, of this family.
     Single(Family),
     /// One of each if a pool has both; else one, of this family if possible.
+    ///
+    /// Only for a Service that has a cluster IP of each family; one that has a single cluster IP is
+    /// [`Self::Single`], whatever its policy.
     PreferDual(Family),
     /// One of each or nothing.
     RequireDual,
+}
+
+impl Families {
+    /// Whether a Service that needs these may have exactly `addresses`.
+    pub fn allow(self, addresses: &[IpAddr]) -> bool {
+        let families: Vec<_> = addresses.iter().map(|address| Family::of(*address)).collect();
+        match (self, families.as_slice()) {
+            (Self::Single(needed), [family]) => needed == *family,
+            (Self::PreferDual(_), [_]) => true,
+            (Self::PreferDual(_) | Self::RequireDual, [one, other]) => one != other,
+            (Self::Single(_) | Self::PreferDual(_) | Self::RequireDual, _) => false,
+        }
+    }
+}
+
+impl fmt::Display for Families {
+    /// What is needed, after "needs".
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Single(family) => write!(f, "one {family} address"),
+            Self::PreferDual(_) | Self::RequireDual => f.write_str("an IPv4 and an IPv6 address"),
+        }
+    }
 }
 
 /// An address family.
@@ -182,6 +214,19 @@ impl Pool {
     /// Whether the pool has `address` to give.
     pub fn contains(&self, address: IpAddr) -> bool {
         self.ranges.iter().any(|range| range.contains(address)) && !self.is_avoided(address)
+    }
+
+    /// How many addresses of a family it has to give.
+    pub fn capacity(&self, family: Family) -> u128 {
+        self.ranges_of(family).fold(0, |sum, range| {
+            let left_out = if self.avoid_buggy_ips { range.count_buggy() } else { 0 };
+            sum.saturating_add(range.count() - left_out)
+        })
+    }
+
+    /// Its ranges of a family, in the order written.
+    pub fn ranges_of(&self, family: Family) -> impl Iterator<Item = Range> {
+        self.ranges.iter().copied().filter(move |range| range.family() == family)
     }
 
     /// Whether `avoidBuggyIPs` leaves `address` out.

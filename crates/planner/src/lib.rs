@@ -7,6 +7,8 @@
 
 pub mod announce;
 pub mod assign;
+#[cfg(test)]
+mod build;
 pub mod facts;
 pub mod ledger;
 pub mod names;

@@ -1,0 +1,84 @@
+//! Builders for tests: `service("shop/web").ports(["TCP/80"]).shares("k")`.
+
+use std::net::IpAddr;
+
+use crate::facts::{Families, Family, Pool, Port, Protocol, Service, TrafficPolicy};
+use crate::ledger::Claim;
+use crate::names::ServiceName;
+use crate::range::Range;
+use crate::selector::Labels;
+
+/// A Service and its name.
+#[derive(Clone, Debug)]
+pub(crate) struct Build {
+    pub(crate) name: ServiceName,
+    pub(crate) service: Service,
+}
+
+/// A Service that needs one IPv4 address and listens on TCP/80.
+pub(crate) fn service(name: &str) -> Build {
+    let service = Service {
+        labels: Labels::new(),
+        addresses: Vec::new(),
+        requested_addresses: Vec::new(),
+        requested_pool: None,
+        sharing_key: None,
+        families: Families::Single(Family::V4),
+        traffic_policy: TrafficPolicy::Cluster,
+        ports: [port("TCP/80")].into(),
+        pod_selector: Labels::new(),
+    };
+    Build { name: name.parse().unwrap(), service }
+}
+
+impl Build {
+    pub(crate) fn ports<const N: usize>(mut self, ports: [&str; N]) -> Self {
+        self.service.ports = ports.map(port).into();
+        self
+    }
+
+    pub(crate) fn shares(mut self, key: &str) -> Self {
+        self.service.sharing_key = Some(key.to_owned());
+        self
+    }
+
+    /// Forwards only to pods on the same node.
+    pub(crate) fn local<const N: usize>(mut self, pods: [(&str, &str); N]) -> Self {
+        self.service.traffic_policy = TrafficPolicy::Local;
+        self.service.pod_selector = labels(pods);
+        self
+    }
+
+    pub(crate) fn claim(&self) -> Claim {
+        Claim::new(&self.name, &self.service)
+    }
+}
+
+/// A pool that gives addresses to everyone.
+pub(crate) fn pool<const N: usize>(ranges: [&str; N]) -> Pool {
+    Pool {
+        labels: Labels::new(),
+        ranges: ranges.map(|text| Range::parse(text).unwrap()).into(),
+        auto_assign: true,
+        avoid_buggy_ips: false,
+        allocation: None,
+    }
+}
+
+pub(crate) fn address(text: &str) -> IpAddr {
+    text.parse().unwrap()
+}
+
+pub(crate) fn labels<const N: usize>(pairs: [(&str, &str); N]) -> Labels {
+    pairs.map(|(key, value)| (key.to_owned(), value.to_owned())).into()
+}
+
+fn port(text: &str) -> Port {
+    let (protocol, number) = text.split_once('/').unwrap();
+    let protocol = match protocol {
+        "TCP" => Protocol::Tcp,
+        "UDP" => Protocol::Udp,
+        other => panic!("no such protocol: {other}"),
+    };
+    Port { protocol, number: number.parse().unwrap() }
+}
