@@ -2,11 +2,11 @@
 
 use std::net::IpAddr;
 
-use crate::facts::{Families, Family, Pool, Port, Protocol, Service, TrafficPolicy};
+use crate::facts::{Facts, Families, Family, Pool, Port, Protocol, Service, TrafficPolicy};
 use crate::ledger::Claim;
 use crate::names::ServiceName;
 use crate::range::Range;
-use crate::selector::Labels;
+use crate::selector::{Labels, Selector};
 
 /// A Service and its name.
 #[derive(Clone, Debug)]
@@ -49,6 +49,32 @@ impl Build {
         self
     }
 
+    pub(crate) fn needs(mut self, families: Families) -> Self {
+        self.service.families = families;
+        self
+    }
+
+    /// Has these addresses.
+    pub(crate) fn has<const N: usize>(mut self, addresses: [&str; N]) -> Self {
+        self.service.addresses = addresses.map(address).into();
+        self
+    }
+
+    pub(crate) fn asks_for<const N: usize>(mut self, addresses: [&str; N]) -> Self {
+        self.service.requested_addresses = addresses.map(address).into();
+        self
+    }
+
+    pub(crate) fn asks_for_pool(mut self, pool: &str) -> Self {
+        self.service.requested_pool = Some(pool.into());
+        self
+    }
+
+    pub(crate) fn labels<const N: usize>(mut self, pairs: [(&str, &str); N]) -> Self {
+        self.service.labels = labels(pairs);
+        self
+    }
+
     pub(crate) fn claim(&self) -> Claim {
         Claim::new(&self.name, &self.service)
     }
@@ -63,6 +89,23 @@ pub(crate) fn pool<const N: usize>(ranges: [&str; N]) -> Pool {
         avoid_buggy_ips: false,
         allocation: None,
     }
+}
+
+/// A cluster of Services and pools.
+pub(crate) fn facts<const N: usize>(
+    services: impl IntoIterator<Item = Build>,
+    pools: [(&str, Pool); N],
+) -> Facts {
+    Facts {
+        services: services.into_iter().map(|build| (build.name, build.service)).collect(),
+        pools: pools.map(|(name, pool)| (name.into(), pool)).into(),
+        ..Facts::default()
+    }
+}
+
+/// A selector of `matchLabels`.
+pub(crate) fn selector<const N: usize>(pairs: [(&str, &str); N]) -> Selector {
+    Selector::new(labels(pairs), []).unwrap()
 }
 
 pub(crate) fn address(text: &str) -> IpAddr {

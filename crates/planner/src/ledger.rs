@@ -60,6 +60,11 @@ impl Claim {
         &self.service
     }
 
+    /// The key under which the Service shares; never empty.
+    pub fn sharing_key(&self) -> Option<&str> {
+        self.sharing_key.as_deref()
+    }
+
     /// Whether the Service can share an address with `holder`.
     ///
     /// # Errors
