@@ -1,1 +1,128 @@
 //! What it means: objects become facts, and every problem is named with its field.
+//!
+//! This is the only code that turns what users write into [`planner::facts`]; one file a kind. All
+//! problems of an object are told at once, and an object with a problem takes out only itself.
+//! Deliberately unlike the usual way to load such a configuration, where one mistake rejects all.
+
+mod endpoint_slice;
+mod ip_address_pool;
+mod l2_advertisement;
+mod namespace;
+mod node;
+mod selector;
+mod service;
+#[cfg(test)]
+mod tests;
+
+use std::fmt;
+
+use planner::facts::Facts;
+
+use crate::source::object::{ObjectName, Objects};
+
+/// Something wrong in an object, which is left out because of it.
+#[derive(Clone, Debug, Eq, Ord, PartialEq, PartialOrd)]
+pub struct Problem {
+    /// `Kind/namespace/name`, or `Kind/name` for what is in no namespace.
+    pub object: ObjectName,
+    /// The field, as `kubectl explain` names it: `spec.addresses[0]`.
+    pub field: String,
+    /// What is wrong with it; no full stop.
+    pub message: String,
+    /// What to do about it.
+    pub help: Option<String>,
+}
+
+/// Something that is surely not meant, in an object that counts nevertheless.
+pub type Warning = Problem;
+
+impl fmt::Display for Problem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}: {}", self.object, self.field, self.message)?;
+        match &self.help {
+            Some(help) => write!(f, "; {help}"),
+            None => Ok(()),
+        }
+    }
+}
+
+/// What objects mean.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Parsed {
+    /// The facts, from all objects without problems. Every node is taken to run a speaker.
+    pub facts: Facts,
+    /// What is wrong, in the order of kinds and names.
+    pub problems: Vec<Problem>,
+    /// What is surely not meant.
+    pub warnings: Vec<Warning>,
+}
+
+/// Makes facts of objects. The same objects in another order make the same facts.
+pub fn facts(objects: &Objects) -> Parsed {
+    let mut parsed = Parsed::default();
+    namespace::read(&objects.namespaces, &mut parsed);
+    node::read(&objects.nodes, &mut parsed);
+    ip_address_pool::read(&objects.pools, &mut parsed);
+    l2_advertisement::read(objects, &mut parsed);
+    service::read(&objects.services, &mut parsed);
+    endpoint_slice::read(objects, &mut parsed);
+    parsed.problems.sort();
+    parsed.warnings.sort();
+    parsed
+}
+
+/// Makes the label `node.kubernetes.io/exclude-from-external-load-balancers` count for nothing.
+pub fn ignore_exclude_label(facts: &mut Facts) {
+    for node in facts.nodes.values_mut() {
+        node.is_excluded = false;
+    }
+}
+
+/// Collects what is found in one object.
+struct Findings {
+    object: ObjectName,
+    problems: Vec<Problem>,
+    warnings: Vec<Warning>,
+}
+
+impl Findings {
+    fn about(object: ObjectName) -> Self {
+        Self { object, problems: Vec::new(), warnings: Vec::new() }
+    }
+
+    fn problem(&mut self, field: impl Into<String>, message: impl Into<String>) {
+        let problem = self.finding(field.into(), message.into(), None);
+        self.problems.push(problem);
+    }
+
+    fn problem_with_help(&mut self, field: impl Into<String>, message: String, help: &str) {
+        let problem = self.finding(field.into(), message, Some(help.to_owned()));
+        self.problems.push(problem);
+    }
+
+    fn warning(&mut self, field: impl Into<String>, message: impl Into<String>, help: &str) {
+        let warning = self.finding(field.into(), message.into(), Some(help.to_owned()));
+        self.warnings.push(warning);
+    }
+
+    fn finding(&self, field: String, message: String, help: Option<String>) -> Problem {
+        Problem { object: self.object.clone(), field, message, help }
+    }
+
+    /// Hands all findings over, and `fact` back if no problem is among them.
+    fn conclude<T>(self, fact: T, parsed: &mut Parsed) -> Option<T> {
+        let is_good = self.problems.is_empty();
+        parsed.problems.extend(self.problems);
+        parsed.warnings.extend(self.warnings);
+        is_good.then_some(fact)
+    }
+
+    /// Names entries of a list that are there twice.
+    fn refuse_duplicates<T: PartialEq + fmt::Display>(&mut self, field: &str, list: &[T]) {
+        for (index, entry) in list.iter().enumerate() {
+            if list[..index].contains(entry) {
+                self.problem(format!("{field}[{index}]"), format!("`{entry}` is there twice"));
+            }
+        }
+    }
+}

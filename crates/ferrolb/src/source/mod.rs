@@ -1,1 +1,11 @@
 //! Where objects come from.
+//!
+//! [`files`] reads a directory of Kubernetes manifests and [`watch`] says when it changed. Both
+//! hand out typed [`object::Objects`]; what is wrong with a file is a [`document::FileProblem`].
+//! [`pin`] is the way back: it writes an address into the status of a manifest.
+
+pub mod document;
+pub mod files;
+pub mod object;
+pub mod pin;
+pub mod watch;

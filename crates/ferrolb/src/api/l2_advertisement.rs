@@ -1,0 +1,84 @@
+//! `L2Advertisement`: which addresses nodes announce on the LAN.
+
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::LabelSelector;
+use kube::CustomResource;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+/// Makes nodes answer ARP and NDP for the addresses of pools.
+///
+/// One node at a time answers for an address and gets all of its traffic; another one takes over
+/// when it goes away. Every field narrows the advertisement down, and an empty `spec` announces all
+/// pools from all nodes on all interfaces. If several advertisements match a Service, their nodes
+/// add up.
+#[derive(Clone, CustomResource, Debug, Default, Deserialize, JsonSchema, PartialEq, Serialize)]
+#[kube(
+    group = "metallb.io",
+    version = "v1beta1",
+    kind = "L2Advertisement",
+    plural = "l2advertisements",
+    namespaced,
+    status = "L2AdvertisementStatus",
+    derive = "PartialEq",
+    printcolumn = r#"{"name": "IPAddressPools", "type": "string", "jsonPath": ".spec.ipAddressPools"}"#,
+    printcolumn = r#"{"name": "IPAddressPool Selectors", "type": "string", "jsonPath": ".spec.ipAddressPoolSelectors"}"#,
+    printcolumn = r#"{"name": "Interfaces", "type": "string", "jsonPath": ".spec.interfaces"}"#,
+    printcolumn = r#"{"name": "Node Selectors", "type": "string", "jsonPath": ".spec.nodeSelectors", "priority": 10}"#
+)]
+#[serde(rename_all = "camelCase")]
+pub struct L2AdvertisementSpec {
+    /// Pools to announce, by name.
+    ///
+    /// Default none. Added to what `ipAddressPoolSelectors` selects; if both are empty, all pools
+    /// are announced. No name twice.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub ip_address_pools: Vec<String>,
+
+    /// Pools to announce, by their labels; it is enough that one selector matches.
+    ///
+    /// Default none. Use it to announce pools that are not there yet.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub ip_address_pool_selectors: Vec<LabelSelector>,
+
+    /// Nodes that may announce, by their labels; it is enough that one selector matches.
+    ///
+    /// Default none, which is every node. Use it when only some nodes are on the LAN of the pool.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub node_selectors: Vec<LabelSelector>,
+
+    /// Interfaces on which a node answers, by name.
+    ///
+    /// Default none, which is every one. It does not influence which node is chosen: name
+    /// interfaces that every selected node has. If several advertisements match a Service on one
+    /// node, their interfaces add up.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub interfaces: Vec<String>,
+
+    /// Services to announce, by their labels; it is enough that one selector matches.
+    ///
+    /// Default none, which is every Service with an address of the pools. Services that share an
+    /// address are not announced by an advertisement with this field.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub service_selectors: Vec<LabelSelector>,
+
+    /// Nodes to prefer among those selected.
+    ///
+    /// Default none. The node with the highest sum of the weights that match it announces; nodes
+    /// with equal sums are ordered by a hash of node and address, which spreads addresses evenly.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub preferred_node_selectors: Vec<PreferredNodeSelector>,
+}
+
+/// A preference for nodes.
+#[derive(Clone, Debug, Default, Deserialize, JsonSchema, PartialEq, Serialize)]
+pub struct PreferredNodeSelector {
+    /// What a node gains if `preference` matches it. From 1 to 100.
+    #[schemars(range(min = 1, max = 100))]
+    pub weight: i32,
+    /// The nodes, by label.
+    pub preference: LabelSelector,
+}
+
+/// Nothing yet; there so that the status subresource exists.
+#[derive(Clone, Debug, Default, Deserialize, Eq, JsonSchema, PartialEq, Serialize)]
+pub struct L2AdvertisementStatus {}

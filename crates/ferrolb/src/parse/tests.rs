@@ -1,0 +1,269 @@
+//! What is said about objects, a row each. What they lead to is in `tests/scenarios/`.
+
+use std::fs;
+
+use planner::facts::{Families, Family, Service};
+use planner::names::ServiceName;
+
+use super::{Parsed, facts};
+use crate::source::files;
+
+fn parse(yaml: &str) -> Parsed {
+    let directory = tempfile::tempdir().unwrap();
+    fs::write(directory.path().join("given.yaml"), yaml).unwrap();
+    let reading = files::read(directory.path());
+    assert_eq!(reading.problems, []);
+    facts(&reading.objects)
+}
+
+/// One object and all that is wrong with it.
+#[track_caller]
+fn check(row: &str, yaml: &str, want: &[&str]) {
+    let found: Vec<_> = parse(yaml)
+        .problems
+        .iter()
+        .map(|problem| format!("{}: {}", problem.field, problem.message))
+        .collect();
+    assert_eq!(found, want, "{row}");
+}
+
+fn pool(spec: &str) -> String {
+    object("metallb.io/v1beta1", "IPAddressPool", &format!("spec: {spec}"))
+}
+
+fn advertisement(spec: &str) -> String {
+    object("metallb.io/v1beta1", "L2Advertisement", &format!("spec: {spec}"))
+}
+
+/// The Service `shop/web` with more in its spec, and with annotations.
+fn service(spec: &str, annotations: &str) -> String {
+    format!(
+        "apiVersion: v1\nkind: Service\n\
+         metadata: {{name: web, namespace: shop, annotations: {{{annotations}}}}}\n\
+         spec: {{type: LoadBalancer, {spec}}}\n"
+    )
+}
+
+fn object(api_version: &str, kind: &str, rest: &str) -> String {
+    format!("apiVersion: {api_version}\nkind: {kind}\nmetadata: {{name: main}}\n{rest}\n")
+}
+
+fn web(yaml: &str) -> Service {
+    let parsed = parse(yaml);
+    assert_eq!(parsed.problems, []);
+    parsed.facts.services[&ServiceName::new("shop", "web")].clone()
+}
+
+#[test]
+fn every_problem_of_a_pool_is_told_at_once() {
+    check("good", &pool("{addresses: [192.0.2.0/24, 'fc00::1-fc00::9']}"), &[]);
+    check(
+        "no addresses",
+        &pool("{addresses: []}"),
+        &["spec.addresses: a pool needs at least one range"],
+    );
+    check(
+        "three entries of four",
+        &pool("{addresses: [192.0.2.9-192.0.2.1, 192.0.2.7, 192.0.2.0/24, 192.0.2.4/30]}"),
+        &[
+            "spec.addresses[0]: `192.0.2.9-192.0.2.1` ends before it starts",
+            "spec.addresses[1]: `192.0.2.7` has no prefix length, write `192.0.2.7/32`",
+            "spec.addresses[3]: `192.0.2.4/30` overlaps `192.0.2.0/24`, an earlier entry",
+        ],
+    );
+    check(
+        "what is there twice",
+        &pool(
+            "{addresses: [192.0.2.0/24], serviceAllocation: {namespaces: [a, b, a], \
+             serviceSelectors: [{matchLabels: {x: y}}, \
+             {matchExpressions: [{key: x, operator: In, values: [y]}]}]}}",
+        ),
+        &[
+            "spec.serviceAllocation.namespaces[2]: `a` is there twice",
+            "spec.serviceAllocation.serviceSelectors[1]: the selector `x=y` is there twice",
+        ],
+    );
+}
+
+#[test]
+fn every_problem_of_an_advertisement_is_told_at_once() {
+    check("nothing is said", &advertisement("{}"), &[]);
+    check(
+        "selectors",
+        &advertisement(
+            "{nodeSelectors: [{matchExpressions: [{key: a, operator: in, values: [b]}]}, \
+             {matchExpressions: [{key: a, operator: In, values: [b, b]}, \
+             {key: c, operator: Exists}, {key: c, operator: Exists}]}]}",
+        ),
+        &[
+            "spec.nodeSelectors[0]: `in` for `a` is not an operator, \
+             write `In`, `NotIn`, `Exists` or `DoesNotExist`",
+            "spec.nodeSelectors[1].matchExpressions[0].values[1]: `b` is there twice",
+            "spec.nodeSelectors[1].matchExpressions[2]: the expression is there twice",
+        ],
+    );
+    check(
+        "weights and pools",
+        &advertisement(
+            "{ipAddressPools: [a, a], preferredNodeSelectors: \
+             [{weight: 100, preference: {}}, {weight: 0, preference: {}}, \
+             {weight: 101, preference: {}}]}",
+        ),
+        &[
+            "spec.ipAddressPools[1]: `a` is there twice",
+            "spec.preferredNodeSelectors[1].weight: 0 is not from 1 to 100",
+            "spec.preferredNodeSelectors[2].weight: 101 is not from 1 to 100",
+        ],
+    );
+}
+
+#[test]
+fn every_problem_of_a_service_is_told_at_once() {
+    let annotation = |text: &str| format!("metallb.io/loadBalancerIPs: '{text}'");
+    const FIELD: &str = "metadata.annotations[metallb.io/loadBalancerIPs]";
+    let rows = [
+        ("good", service("", ""), vec![]),
+        (
+            "ports, policies and families",
+            service(
+                "ports: [{port: 0}, {port: 80, protocol: tcp}, {port: 65536}], \
+                 externalTrafficPolicy: local, ipFamilyPolicy: Dual, ipFamilies: [IPv5]",
+                "",
+            ),
+            vec![
+                "spec.externalTrafficPolicy: `local` is neither Cluster nor Local".to_owned(),
+                "spec.ipFamilies[0]: `IPv5` is neither IPv4 nor IPv6".to_owned(),
+                "spec.ipFamilyPolicy: `Dual` is none of SingleStack, PreferDualStack, \
+                 RequireDualStack"
+                    .to_owned(),
+                "spec.ports[0].port: 0 is not from 1 to 65535".to_owned(),
+                "spec.ports[1].protocol: `tcp` is none of TCP, UDP, SCTP".to_owned(),
+                "spec.ports[2].port: 65536 is not from 1 to 65535".to_owned(),
+            ],
+        ),
+        (
+            "two addresses of one family",
+            service("", &annotation("192.0.2.1, 192.0.2.2")),
+            vec![format!(
+                "{FIELD}: `192.0.2.1, 192.0.2.2` is neither one address nor one of each family"
+            )],
+        ),
+        (
+            "no address",
+            service("", &annotation("web")),
+            vec![format!("{FIELD}: `web` is not an IP address")],
+        ),
+        (
+            "the old field and the annotation",
+            service("loadBalancerIP: 192.0.2.1", &annotation("192.0.2.1")),
+            vec![format!("{FIELD}: `spec.loadBalancerIP` is set too; remove one of them")],
+        ),
+        (
+            "a list in the old field",
+            service("loadBalancerIP: '192.0.2.1,fc00::1'", ""),
+            vec!["spec.loadBalancerIP: `192.0.2.1,fc00::1` is not an IP address".to_owned()],
+        ),
+        (
+            "one cluster address for two families",
+            service("ipFamilyPolicy: RequireDualStack, clusterIPs: [10.0.0.1]", ""),
+            vec![
+                "spec.clusterIPs: a dual-stack Service needs a cluster address of each family"
+                    .to_owned(),
+            ],
+        ),
+    ];
+    for (row, yaml, want) in rows {
+        check(row, &yaml, &want.iter().map(String::as_str).collect::<Vec<_>>());
+    }
+}
+
+#[test]
+fn families_are_those_that_the_api_server_would_fill_in() {
+    let rows = [
+        ("a plain manifest", "", Families::Single(Family::V4)),
+        ("a family is named", "ipFamilies: [IPv6]", Families::Single(Family::V6)),
+        ("the cluster has IPv6", "clusterIPs: ['fc00::1']", Families::Single(Family::V6)),
+        ("the old field", "clusterIP: 'fc00::1'", Families::Single(Family::V6)),
+        ("two are named", "ipFamilies: [IPv6, IPv4]", Families::RequireDual),
+        ("both preferred", "ipFamilyPolicy: PreferDualStack", Families::PreferDual(Family::V4)),
+        (
+            "both preferred, IPv6 first",
+            "ipFamilyPolicy: PreferDualStack, ipFamilies: [IPv6, IPv4]",
+            Families::PreferDual(Family::V6),
+        ),
+        (
+            "both preferred, but the cluster has one",
+            "ipFamilyPolicy: PreferDualStack, clusterIPs: [10.0.0.1]",
+            Families::Single(Family::V4),
+        ),
+        ("both required", "ipFamilyPolicy: RequireDualStack", Families::RequireDual),
+    ];
+    for (row, spec, want) in rows {
+        assert_eq!(web(&service(spec, "")).families, want, "{row}");
+    }
+}
+
+#[test]
+fn the_current_prefix_hides_the_old_one_even_when_empty() {
+    let rows = [
+        ("old", "metallb.universe.tf/address-pool: old", Some("old")),
+        (
+            "both",
+            "metallb.universe.tf/address-pool: old, metallb.io/address-pool: new",
+            Some("new"),
+        ),
+        ("empty", "metallb.universe.tf/address-pool: old, metallb.io/address-pool: ''", None),
+    ];
+    for (row, annotations, want) in rows {
+        let found = web(&service("", annotations)).requested_pool;
+        assert_eq!(found.map(|pool| pool.to_string()).as_deref(), want, "{row}");
+    }
+}
+
+#[test]
+fn a_service_that_asks_for_nonsense_keeps_its_address() {
+    let ingress = "[{ip: 192.0.2.1}, {hostname: example.com}, {ip: x}]";
+    let status = format!("status: {{loadBalancer: {{ingress: {ingress}}}}}\n");
+    let parsed = parse(&(service("loadBalancerIP: bogus", "") + &status));
+    assert_eq!(parsed.problems, []);
+    let fields: Vec<_> = parsed.warnings.iter().map(|warning| warning.field.as_str()).collect();
+    let want = ["metadata.name", "spec.loadBalancerIP", "status.loadBalancer.ingress[2].ip"];
+    assert_eq!(fields, want);
+    let service = &parsed.facts.services[&ServiceName::new("shop", "web")];
+    assert_eq!(service.requested_addresses, service.addresses);
+}
+
+#[test]
+fn of_two_pools_that_overlap_the_later_one_is_left_out() {
+    let pool = |name: &str, created: &str, addresses: &str| {
+        format!(
+            "apiVersion: metallb.io/v1beta1\nkind: IPAddressPool\n\
+             metadata: {{name: {name}{created}}}\nspec: {{addresses: [{addresses}]}}\n---\n"
+        )
+    };
+    let at = |year: &str| format!(", creationTimestamp: '{year}-01-01T00:00:00Z'");
+    let rows = [
+        ("by name", "", "", "b"),
+        ("by age", &at("2025"), &at("2024"), "a"),
+        ("one that was never created", "", &at("2024"), "a"),
+    ];
+    for (row, a, b, refused) in rows {
+        let yaml = pool("a", a, "192.0.2.0/28") + &pool("b", b, "192.0.2.15-192.0.2.20");
+        let parsed = parse(&yaml);
+        let [problem] = parsed.problems.as_slice() else { panic!("{row}: {parsed:?}") };
+        assert_eq!(problem.object.name, refused, "{row}");
+        assert!(problem.message.contains("IPAddressPool/default/a"), "{row}: {problem}");
+        assert!(problem.message.contains("IPAddressPool/default/b"), "{row}: {problem}");
+        assert_eq!(parsed.facts.pools.len(), 1, "{row}");
+    }
+}
+
+#[test]
+fn the_order_of_objects_makes_no_difference() {
+    let one = pool("{addresses: [192.0.2.0/24]}");
+    let two = one.replace("main", "other");
+    let three = service("", "");
+    let forth = parse(&format!("{one}---\n{two}---\n{three}"));
+    let back = parse(&format!("{three}---\n{two}---\n{one}"));
+    assert_eq!(forth, back);
+}

@@ -1,0 +1,223 @@
+//! Objects of the kinds we read, with their names and where they were found.
+
+use std::fmt;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use k8s_openapi::api::core::v1::{Namespace, Node, Service};
+use k8s_openapi::api::discovery::v1::EndpointSlice;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
+use serde::de::DeserializeOwned;
+use serde_json::Value;
+
+use crate::api::{IPAddressPool, L2Advertisement};
+
+/// Where objects live that do not say so, as `kubectl` has it.
+pub const DEFAULT_NAMESPACE: &str = "default";
+
+/// All objects known at one moment.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Objects {
+    /// `v1` Services of any type.
+    pub services: Vec<Arc<Service>>,
+    /// `discovery.k8s.io/v1` EndpointSlices.
+    pub endpoint_slices: Vec<Arc<EndpointSlice>>,
+    /// `v1` Nodes.
+    pub nodes: Vec<Arc<Node>>,
+    /// `v1` Namespaces.
+    pub namespaces: Vec<Arc<Namespace>>,
+    /// `metallb.io/v1beta1` IPAddressPools.
+    pub pools: Vec<Arc<IPAddressPool>>,
+    /// `metallb.io/v1beta1` L2Advertisements.
+    pub l2_advertisements: Vec<Arc<L2Advertisement>>,
+}
+
+impl Objects {
+    /// Adds one object to those of its kind.
+    pub fn add(&mut self, object: Object) {
+        match object {
+            Object::EndpointSlice(slice) => self.endpoint_slices.push(slice),
+            Object::IPAddressPool(pool) => self.pools.push(pool),
+            Object::L2Advertisement(advertisement) => self.l2_advertisements.push(advertisement),
+            Object::Namespace(namespace) => self.namespaces.push(namespace),
+            Object::Node(node) => self.nodes.push(node),
+            Object::Service(service) => self.services.push(service),
+        }
+    }
+}
+
+/// One object of a kind we read.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Object {
+    /// `discovery.k8s.io/v1` EndpointSlice.
+    EndpointSlice(Arc<EndpointSlice>),
+    /// `metallb.io/v1beta1` IPAddressPool.
+    IPAddressPool(Arc<IPAddressPool>),
+    /// `metallb.io/v1beta1` L2Advertisement.
+    L2Advertisement(Arc<L2Advertisement>),
+    /// `v1` Namespace.
+    Namespace(Arc<Namespace>),
+    /// `v1` Node.
+    Node(Arc<Node>),
+    /// `v1` Service.
+    Service(Arc<Service>),
+}
+
+impl Object {
+    /// Reads `value` as the kind it says it is; `None` for a kind we do not read.
+    ///
+    /// # Errors
+    ///
+    /// The field that does not fit the kind. Fields that the kind does not have are no error; their
+    /// paths go to `unknown`.
+    pub fn read(
+        api_version: &str,
+        kind: &str,
+        value: Value,
+        unknown: &mut Vec<String>,
+    ) -> Result<Option<Self>, Misfit> {
+        let object = match (api_version, kind) {
+            ("discovery.k8s.io/v1", "EndpointSlice") => Self::EndpointSlice(typed(value, unknown)?),
+            ("metallb.io/v1beta1", "IPAddressPool") => Self::IPAddressPool(typed(value, unknown)?),
+            ("metallb.io/v1beta1", "L2Advertisement") => {
+                Self::L2Advertisement(typed(value, unknown)?)
+            }
+            ("v1", "Namespace") => Self::Namespace(typed(value, unknown)?),
+            ("v1", "Node") => Self::Node(typed(value, unknown)?),
+            ("v1", "Service") => Self::Service(typed(value, unknown)?),
+            _ => return Ok(None),
+        };
+        Ok(Some(object))
+    }
+
+    /// Puts the object into the default namespace if it needs one and names none.
+    pub fn place(&mut self) {
+        let metadata = match self {
+            Self::EndpointSlice(slice) => &mut Arc::make_mut(slice).metadata,
+            Self::IPAddressPool(pool) => &mut Arc::make_mut(pool).metadata,
+            Self::L2Advertisement(advertisement) => &mut Arc::make_mut(advertisement).metadata,
+            Self::Service(service) => &mut Arc::make_mut(service).metadata,
+            Self::Namespace(_) | Self::Node(_) => return,
+        };
+        let namespace = metadata.namespace.take().filter(|namespace| !namespace.is_empty());
+        metadata.namespace = Some(namespace.unwrap_or_else(|| DEFAULT_NAMESPACE.to_owned()));
+    }
+
+    /// Its name; [`None`] if the manifest has none.
+    pub fn name(&self) -> Option<ObjectName> {
+        let (kind, metadata) = match self {
+            Self::EndpointSlice(slice) => ("EndpointSlice", &slice.metadata),
+            Self::IPAddressPool(pool) => ("IPAddressPool", &pool.metadata),
+            Self::L2Advertisement(advertisement) => ("L2Advertisement", &advertisement.metadata),
+            Self::Namespace(namespace) => ("Namespace", &namespace.metadata),
+            Self::Node(node) => ("Node", &node.metadata),
+            Self::Service(service) => ("Service", &service.metadata),
+        };
+        metadata.name.as_ref().filter(|name| !name.is_empty())?;
+        Some(ObjectName::of(kind, metadata))
+    }
+}
+
+/// Kind, namespace and name of an object.
+#[derive(Clone, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
+pub struct ObjectName {
+    /// Kind, such as `Service`.
+    pub kind: &'static str,
+    /// Namespace; `None` for Nodes and Namespaces.
+    pub namespace: Option<String>,
+    /// Name.
+    pub name: String,
+}
+
+impl ObjectName {
+    /// The name in `metadata`.
+    pub fn of(kind: &'static str, metadata: &ObjectMeta) -> Self {
+        let name = metadata.name.clone().unwrap_or_default();
+        Self { kind, namespace: metadata.namespace.clone(), name }
+    }
+}
+
+impl fmt::Display for ObjectName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.namespace {
+            Some(namespace) => write!(f, "{}/{namespace}/{}", self.kind, self.name),
+            None => write!(f, "{}/{}", self.kind, self.name),
+        }
+    }
+}
+
+/// Where an object is written.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Origin {
+    /// The file.
+    pub file: PathBuf,
+    /// The line its document starts at, from 1.
+    pub line: u64,
+}
+
+impl fmt::Display for Origin {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}:{}", self.file.display(), self.line)
+    }
+}
+
+/// A field that does not fit the kind of its object.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Misfit {
+    /// Path of the field; empty for the whole object.
+    pub field: String,
+    /// What was found and what belongs there.
+    pub message: String,
+}
+
+fn typed<T: DeserializeOwned>(value: Value, unknown: &mut Vec<String>) -> Result<Arc<T>, Misfit> {
+    let mut track = serde_path_to_error::Track::new();
+    let value = serde_path_to_error::Deserializer::new(value, &mut track);
+    let read = serde_ignored::deserialize(value, |path| match path.to_string() {
+        // These chose the type.
+        field if field == "apiVersion" || field == "kind" => (),
+        field => unknown.push(field),
+    });
+    read.map(Arc::new).map_err(|error| {
+        let field = match track.path().to_string() {
+            root if root == "." => String::new(),
+            field => field,
+        };
+        Misfit { field, message: error.to_string() }
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn a_field_of_the_wrong_type_is_named_by_its_path() {
+        let value = json!({
+            "apiVersion": "v1", "kind": "Service", "metadata": {"name": "web"},
+            "spec": {"ports": [{"port": 80}, {"port": "http"}]},
+        });
+        let misfit = Object::read("v1", "Service", value, &mut Vec::new()).unwrap_err();
+        assert_eq!(misfit.field, "spec.ports[1].port");
+        assert!(misfit.message.contains("\"http\""), "{}", misfit.message);
+    }
+
+    #[test]
+    fn a_field_that_the_kind_does_not_have_is_told() {
+        let value = json!({
+            "apiVersion": "metallb.io/v1beta1", "kind": "IPAddressPool",
+            "metadata": {"name": "main"}, "spec": {"addresses": [], "autoAsign": false},
+        });
+        let mut unknown = Vec::new();
+        Object::read("metallb.io/v1beta1", "IPAddressPool", value, &mut unknown).unwrap();
+        assert_eq!(unknown, ["spec.autoAsign"]);
+    }
+
+    #[test]
+    fn other_kinds_are_left_alone() {
+        let read = Object::read("apps/v1", "Deployment", json!({}), &mut Vec::new());
+        assert_eq!(read, Ok(None));
+    }
+}
