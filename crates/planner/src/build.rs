@@ -2,9 +2,12 @@
 
 use std::net::IpAddr;
 
-use crate::facts::{Facts, Families, Family, Pool, Port, Protocol, Service, TrafficPolicy};
+use crate::facts::{
+    Endpoint, Facts, Families, Family, L2Advertisement, Node, Pool, Port, Protocol, Service,
+    TrafficPolicy,
+};
 use crate::ledger::Claim;
-use crate::names::ServiceName;
+use crate::names::{NodeName, ServiceName};
 use crate::range::Range;
 use crate::selector::{Labels, Selector};
 
@@ -101,6 +104,44 @@ pub(crate) fn facts<const N: usize>(
         pools: pools.map(|(name, pool)| (name.into(), pool)).into(),
         ..Facts::default()
     }
+}
+
+impl Facts {
+    /// With a node whose labels are its name and `labels`.
+    pub(crate) fn node<const N: usize>(self, name: &str, pairs: [(&str, &str); N]) -> Self {
+        let mut labels = labels(pairs);
+        labels.insert("name".into(), name.into());
+        self.with_node(name, Node { labels, ..Node::default() })
+    }
+
+    pub(crate) fn with_node(mut self, name: &str, node: Node) -> Self {
+        self.nodes.insert(name.into(), node);
+        self
+    }
+
+    /// With healthy endpoints of a Service on these nodes.
+    pub(crate) fn healthy<const N: usize>(self, service: &str, nodes: [&str; N]) -> Self {
+        self.endpoints(service, nodes.map(|node| endpoint(node, true)))
+    }
+
+    pub(crate) fn endpoints<const N: usize>(mut self, of: &str, ends: [Endpoint; N]) -> Self {
+        self.endpoints.insert(of.parse().unwrap(), ends.into());
+        self
+    }
+
+    pub(crate) fn advertised(mut self, name: &str, advertisement: L2Advertisement) -> Self {
+        self.l2_advertisements.insert(name.into(), advertisement);
+        self
+    }
+}
+
+pub(crate) fn endpoint(node: &str, is_healthy: bool) -> Endpoint {
+    Endpoint { node: Some(NodeName::from(node)), is_healthy, has_address: true }
+}
+
+/// Selectors of nodes by name, as [`Facts::node`] labels them.
+pub(crate) fn on<const N: usize>(names: [&str; N]) -> Vec<Selector> {
+    names.map(|name| selector([("name", name)])).into()
 }
 
 /// A selector of `matchLabels`.

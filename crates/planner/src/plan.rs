@@ -1,6 +1,7 @@
 //! What one node announces: the result of [`crate::announce::plan`].
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
 use std::net::IpAddr;
 
 use crate::names::{NodeName, ServiceName};
@@ -47,4 +48,45 @@ pub struct Left {
     pub address: Option<IpAddr>,
     /// Why.
     pub silence: Silence,
+}
+
+/// Items joined by commas.
+fn joined<T: fmt::Display>(items: impl IntoIterator<Item = T>) -> String {
+    items.into_iter().map(|item| item.to_string()).collect::<Vec<_>>().join(",")
+}
+
+impl fmt::Display for Plan {
+    /// One line an entry, for scenario files and for people.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (address, candidacy) in &self.candidacies {
+            writeln!(f, "candidate {address} {candidacy}")?;
+        }
+        self.silences.iter().try_for_each(|left| writeln!(f, "{left}"))
+    }
+}
+
+impl fmt::Display for Candidacy {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (services, order) = (joined(&self.services), joined(&self.order));
+        write!(f, "{services} order {order} on {}", self.interfaces)
+    }
+}
+
+impl fmt::Display for Interfaces {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::All => f.write_str("all interfaces"),
+            Self::Named(names) => f.write_str(&joined(names)),
+        }
+    }
+}
+
+impl fmt::Display for Left {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { service, address, silence } = self;
+        match address {
+            Some(address) => write!(f, "silent {service} {address} lan: {silence}"),
+            None => write!(f, "silent {service} lan: {silence}"),
+        }
+    }
 }

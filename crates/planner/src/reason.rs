@@ -243,16 +243,6 @@ impl Conflict {
             Self::Unshared { .. } => "notShared",
         }
     }
-
-    /// The Service in the way.
-    pub fn holder(&self) -> &ServiceName {
-        match self {
-            Self::OtherBackends { holder }
-            | Self::OtherSharingKey { holder }
-            | Self::PortTaken { holder, .. }
-            | Self::Unshared { holder } => holder,
-        }
-    }
 }
 
 impl Silence {
