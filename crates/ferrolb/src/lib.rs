@@ -6,3 +6,4 @@ pub mod net;
 pub mod parse;
 pub mod source;
 pub mod speaker;
+pub mod told;

@@ -1,1 +1,15 @@
-//! Clock and sockets: the only unsafe code.
+//! Clock, sockets and netlink: the only code that asks the operating system for anything.
+//!
+//! | file | what |
+//! | --- | --- |
+//! | [`clock`] | the time, the only place that asks for it |
+//! | [`interfaces`] | the table of network interfaces, kept fresh by netlink |
+//! | [`packet_socket`] | ARP frames of one interface (`AF_PACKET`), the only unsafe code |
+//! | [`udp`] | datagrams between speakers |
+//! | [`inbox`] | desired state handed to a thread, and what such a thread waits for |
+
+pub mod clock;
+pub mod inbox;
+pub mod interfaces;
+pub mod packet_socket;
+pub mod udp;

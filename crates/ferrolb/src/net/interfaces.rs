@@ -1,0 +1,96 @@
+//! The table of network interfaces, kept fresh by netlink.
+
+use std::io;
+use std::time::Duration;
+
+use futures_util::{StreamExt, TryStreamExt};
+use proto::l2::Mac;
+use rtnetlink::packet_route::link::{LinkAttribute, LinkFlags, LinkLayerType, LinkMessage};
+use rtnetlink::{Handle, MulticastGroup};
+use tokio::sync::watch;
+use tokio::time;
+
+/// What ARP needs to know of one interface.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Interface {
+    /// Number of the interface in the kernel.
+    pub index: u32,
+    /// Its name.
+    pub name: String,
+    /// Its Ethernet address.
+    pub mac: Option<Mac>,
+    /// Up and with carrier.
+    pub is_running: bool,
+    /// Up, Ethernet, able to broadcast, and no port of a bridge, bond or VRF.
+    pub can_arp: bool,
+}
+
+/// Changes that come together, such as a link that appears, gets its address and goes up, are read
+/// as one.
+const SETTLE: Duration = Duration::from_millis(2);
+
+/// Reads the table of interfaces, and again after each change.
+///
+/// # Errors
+///
+/// When netlink cannot be opened or read at all. Later failures end the updates, with a log line.
+pub async fn watch() -> io::Result<watch::Receiver<Vec<Interface>>> {
+    let (connection, handle, mut messages) =
+        rtnetlink::new_multicast_connection(&[MulticastGroup::Link])?;
+    tokio::spawn(connection);
+    let (sender, receiver) = watch::channel(list(&handle).await?);
+    tokio::spawn(async move {
+        while messages.next().await.is_some() {
+            time::sleep(SETTLE).await;
+            while let Some(Some(_)) = futures_util::FutureExt::now_or_never(messages.next()) {}
+            match list(&handle).await {
+                Ok(table) => {
+                    sender.send_if_modified(|current| {
+                        let is_new = *current != table;
+                        *current = table;
+                        is_new
+                    });
+                }
+                Err(error) => tracing::error!(%error, "listing network interfaces failed"),
+            }
+            if sender.is_closed() {
+                return;
+            }
+        }
+        tracing::error!("netlink closed: changes of network interfaces are no longer seen");
+    });
+    Ok(receiver)
+}
+
+async fn list(handle: &Handle) -> io::Result<Vec<Interface>> {
+    let links = handle.link().get().execute();
+    let mut table: Vec<_> =
+        links.map_ok(|link| interface(&link)).try_collect().await.map_err(io::Error::other)?;
+    table.sort_by_key(|interface: &Interface| interface.index);
+    Ok(table)
+}
+
+fn interface(link: &LinkMessage) -> Interface {
+    let flags = link.header.flags;
+    let mut name = String::new();
+    let mut mac = None;
+    let mut is_enslaved = false;
+    for attribute in &link.attributes {
+        if let LinkAttribute::IfName(text) = attribute {
+            name.clone_from(text);
+        } else if let LinkAttribute::Address(bytes) = attribute {
+            mac = <[u8; 6]>::try_from(bytes.as_slice()).ok().map(Mac);
+        } else if let LinkAttribute::Controller(_) = attribute {
+            is_enslaved = true;
+        }
+    }
+    let is_ethernet = link.header.link_layer_type == LinkLayerType::Ether;
+    let can_broadcast = flags.contains(LinkFlags::Broadcast) && !flags.contains(LinkFlags::Noarp);
+    Interface {
+        index: link.header.index,
+        name,
+        mac,
+        is_running: flags.contains(LinkFlags::Up) && flags.contains(LinkFlags::LowerUp),
+        can_arp: flags.contains(LinkFlags::Up) && is_ethernet && can_broadcast && !is_enslaved,
+    }
+}

@@ -1,0 +1,124 @@
+//! ARP frames of one interface: an `AF_PACKET` socket with a filter in the kernel.
+#![expect(
+    unsafe_code,
+    reason = "socket2 leaves the link-layer address (sockaddr_ll) to its caller"
+)]
+
+use std::io::{self, Read, Write};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
+
+use socket2::{Domain, Protocol, SockAddr, SockAddrStorage, SockFilter, Socket, Type};
+
+/// The longest frame we read: ARP fits into the shortest Ethernet frame.
+pub const MAX_FRAME: usize = 128;
+
+/// Receives ARP requests on one interface and sends whole Ethernet frames from it.
+#[derive(Debug)]
+pub struct PacketSocket {
+    socket: Socket,
+}
+
+impl PacketSocket {
+    /// Opens a socket on the interface with this index. Never blocks.
+    ///
+    /// # Errors
+    ///
+    /// `PermissionDenied` without CAP_NET_RAW; else what the kernel says about the interface.
+    pub fn open(interface: u32) -> io::Result<Self> {
+        // Protocol 0 receives nothing until `bind` names ARP, so that no frame slips in before the
+        // filter is there.
+        let socket = Socket::new(Domain::PACKET, Type::RAW, Some(Protocol::from(0)))?;
+        socket.set_nonblocking(true)?;
+        ignore_outgoing(&socket)?;
+        socket.attach_filter(&only_requests())?;
+        socket.bind(&link_address(interface)?)?;
+        Ok(Self { socket })
+    }
+
+    /// The next frame, if one has come. A frame longer than `buffer` is cut.
+    ///
+    /// # Errors
+    ///
+    /// `NetworkDown` once after the interface went down; anything else means it is gone.
+    pub fn receive<'a>(&self, buffer: &'a mut [u8; MAX_FRAME]) -> io::Result<Option<&'a [u8]>> {
+        match (&self.socket).read(buffer) {
+            Ok(length) => Ok(Some(&buffer[..length])),
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Sends one frame, complete with its Ethernet header.
+    ///
+    /// # Errors
+    ///
+    /// What the kernel says; the frame is then lost.
+    pub fn send(&self, frame: &[u8]) -> io::Result<()> {
+        (&self.socket).write(frame).map(drop)
+    }
+}
+
+impl AsFd for PacketSocket {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.socket.as_fd()
+    }
+}
+
+/// Whether this process may open packet sockets at all.
+///
+/// # Errors
+///
+/// `PermissionDenied` without CAP_NET_RAW.
+pub fn probe() -> io::Result<()> {
+    Socket::new(Domain::PACKET, Type::RAW, Some(Protocol::from(0))).map(drop)
+}
+
+/// The frames that this host sends itself are no business of ours.
+fn ignore_outgoing(socket: &Socket) -> io::Result<()> {
+    let on: libc::c_int = 1;
+    let size = libc::socklen_t::try_from(size_of_val(&on)).unwrap_or_default();
+    // SAFETY: the option takes a `c_int`, which lives until the call returns.
+    let result = unsafe {
+        libc::setsockopt(
+            socket.as_raw_fd(),
+            libc::SOL_PACKET,
+            libc::PACKET_IGNORE_OUTGOING,
+            (&raw const on).cast(),
+            size,
+        )
+    };
+    if result == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
+}
+
+/// Where ARP frames of one interface are bound, `packet(7)`.
+fn link_address(interface: u32) -> io::Result<SockAddr> {
+    let out_of_range = |_| io::Error::from(io::ErrorKind::InvalidInput);
+    let index = i32::try_from(interface).map_err(out_of_range)?;
+    let family = u16::try_from(libc::AF_PACKET).map_err(out_of_range)?;
+    let protocol = u16::try_from(libc::ETH_P_ARP).map_err(out_of_range)?.to_be();
+    let length = libc::socklen_t::try_from(size_of::<libc::sockaddr_ll>()).map_err(out_of_range)?;
+    let mut storage = SockAddrStorage::zeroed();
+    // SAFETY: `SockAddrStorage` is as large and as aligned as every socket address, and zero bytes
+    // are a value of each field of `sockaddr_ll`. `length` is its size.
+    unsafe {
+        let address = storage.view_as::<libc::sockaddr_ll>();
+        address.sll_family = family;
+        address.sll_protocol = protocol;
+        address.sll_ifindex = index;
+        Ok(SockAddr::new(storage, length))
+    }
+}
+
+/// Passes ARP requests (operation 1 at octet 20 of the frame, RFC 826); drops all else in the
+/// kernel, so that replies between other hosts never wake us.
+fn only_requests() -> [SockFilter; 4] {
+    const LOAD_HALF_WORD: u16 = 0x28;
+    const JUMP_IF_EQUAL: u16 = 0x15;
+    const RETURN: u16 = 0x06;
+    [
+        SockFilter::new(LOAD_HALF_WORD, 0, 0, 20),
+        SockFilter::new(JUMP_IF_EQUAL, 0, 1, 1),
+        SockFilter::new(RETURN, 0, 0, u32::MAX),
+        SockFilter::new(RETURN, 0, 0, 0),
+    ]
+}
