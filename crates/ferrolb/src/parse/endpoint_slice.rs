@@ -68,11 +68,7 @@ fn warn_of_services_without_slices(parsed: &mut Parsed) {
         let object = ObjectName { kind: "Service", namespace: Some(namespace), name };
         let mut findings = Findings::about(object);
         let help = format!("add an EndpointSlice with the label `{SERVICE_LABEL}`");
-        findings.warning(
-            "metadata.name",
-            "no EndpointSlice belongs to it, so nothing is announced",
-            &help,
-        );
+        findings.warning("", "no EndpointSlice belongs to it, so nothing is announced", &help);
         findings.conclude((), parsed);
     }
 }

@@ -85,7 +85,7 @@ fn warn_of_pools_not_announced(objects: &Objects, parsed: &mut Parsed) {
         });
         if !is_announced {
             let message = "no L2Advertisement selects the pool, so its addresses are not announced";
-            findings.warning("metadata.name", message, "add an L2Advertisement that names it");
+            findings.warning("", message, "add an L2Advertisement that names it");
         }
         findings.conclude((), parsed);
     }

@@ -25,7 +25,7 @@ use crate::source::object::{ObjectName, Objects};
 pub struct Problem {
     /// `Kind/namespace/name`, or `Kind/name` for what is in no namespace.
     pub object: ObjectName,
-    /// The field, as `kubectl explain` names it: `spec.addresses[0]`.
+    /// The field, as `kubectl explain` names it: `spec.addresses[0]`. Empty for the whole object.
     pub field: String,
     /// What is wrong with it; no full stop.
     pub message: String,
@@ -38,7 +38,11 @@ pub type Warning = Problem;
 
 impl fmt::Display for Problem {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}: {}: {}", self.object, self.field, self.message)?;
+        write!(f, "{}: ", self.object)?;
+        if !self.field.is_empty() {
+            write!(f, "{}: ", self.field)?;
+        }
+        f.write_str(&self.message)?;
         match &self.help {
             Some(help) => write!(f, "; {help}"),
             None => Ok(()),

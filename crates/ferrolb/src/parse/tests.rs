@@ -227,7 +227,7 @@ fn a_service_that_asks_for_nonsense_keeps_its_address() {
     let parsed = parse(&(service("loadBalancerIP: bogus", "") + &status));
     assert_eq!(parsed.problems, []);
     let fields: Vec<_> = parsed.warnings.iter().map(|warning| warning.field.as_str()).collect();
-    let want = ["metadata.name", "spec.loadBalancerIP", "status.loadBalancer.ingress[2].ip"];
+    let want = ["", "spec.loadBalancerIP", "status.loadBalancer.ingress[2].ip"];
     assert_eq!(fields, want);
     let service = &parsed.facts.services[&ServiceName::new("shop", "web")];
     assert_eq!(service.requested_addresses, service.addresses);

@@ -43,7 +43,9 @@ impl fmt::Display for FileProblem {
         if let Some(column) = self.column {
             write!(f, ":{column}")?;
         }
-        write!(f, ": {}", self.fault)
+        // The parser, which does not know the name of the file, calls it `<input>`.
+        let fault = self.fault.to_string().replace("<input>", &self.file.to_string_lossy());
+        write!(f, ": {fault}")
     }
 }
 
@@ -134,8 +136,8 @@ pub(super) struct Contents {
     pub(super) objects: Vec<Located>,
     /// `apiVersion kind` of what else is there.
     pub(super) ignored: BTreeSet<String>,
-    /// What is wrong, with the line and column.
-    pub(super) faults: Vec<(u64, u64, Fault)>,
+    /// What is wrong, with the line of its document.
+    pub(super) faults: Vec<(u64, Fault)>,
 }
 
 /// An object and the line its document starts at.
@@ -169,7 +171,7 @@ impl Contents {
                 true => "it needs `apiVersion` and `kind`",
                 false => "it is not a mapping",
             };
-            self.faults.push((line, 1, Fault::NotAnObject(lack)));
+            self.faults.push((line, Fault::NotAnObject(lack)));
             return;
         };
         match (kind.strip_suffix("List"), value) {
@@ -185,7 +187,7 @@ impl Contents {
     fn add_items(&mut self, line: u64, api_version: &str, kind: &str, items: Option<Value>) {
         let Some(Value::Array(items)) = items else {
             let lack = "the `items` of a list are a sequence";
-            self.faults.push((line, 1, Fault::NotAnObject(lack)));
+            self.faults.push((line, Fault::NotAnObject(lack)));
             return;
         };
         let item_kind = kind.strip_suffix("List").filter(|kind| !kind.is_empty());
@@ -208,14 +210,14 @@ impl Contents {
                 return;
             }
             Err(misfit) => {
-                self.faults.push((line, 1, Fault::Shape { object: label, misfit }));
+                self.faults.push((line, Fault::Shape { object: label, misfit }));
                 return;
             }
         };
         object.place();
         match object.name() {
             Some(name) => self.objects.push(Located { line, name, object, unknown }),
-            None => self.faults.push((line, 1, Fault::Nameless(kind.to_owned()))),
+            None => self.faults.push((line, Fault::Nameless(kind.to_owned()))),
         }
     }
 }
@@ -240,7 +242,10 @@ pub(super) fn documents(text: &str) -> Result<Vec<Spanned<Value>>, (u64, u64, Fa
         let at = error.location();
         let line = at.map_or(1, |at| at.line());
         let column = at.map_or(1, |at| at.column());
-        (line, column, Fault::Syntax(error.to_string()))
+        let text = error.to_string();
+        // Every problem starts with its place, so the excerpt need not.
+        let place = format!("error: line {line} column {column}: ");
+        (line, column, Fault::Syntax(text.strip_prefix(&place).unwrap_or(&text).to_owned()))
     })
 }
 
@@ -279,7 +284,7 @@ mod tests {
     fn check_faults(text: &str, want: &[(u64, &str)]) {
         let contents = read(text);
         let found: Vec<_> =
-            contents.faults.iter().map(|(line, _, fault)| (*line, fault.to_string())).collect();
+            contents.faults.iter().map(|(line, fault)| (*line, fault.to_string())).collect();
         let want: Vec<_> = want.iter().map(|(line, fault)| (*line, (*fault).to_owned())).collect();
         assert_eq!(found, want);
     }
@@ -320,7 +325,7 @@ mod tests {
         let contents = read(&format!("{bad}---\n{NODE}"));
         assert_eq!(contents.objects.len(), 1);
         assert_eq!(contents.faults.len(), 1);
-        let fault = contents.faults[0].2.to_string();
+        let fault = contents.faults[0].1.to_string();
         assert!(fault.starts_with("Service/shop/web: spec.ports[0].port: invalid type"), "{fault}");
     }
 
@@ -350,7 +355,9 @@ mod tests {
         let (line, column, fault) =
             Contents::read("apiVersion: v1\nkind: Node\nmetadata: {name: [a}\n").unwrap_err();
         assert_eq!((line, column), (3, 18));
-        assert!(fault.to_string().contains("metadata: {name: [a}"), "{fault}");
+        let fault = fault.to_string();
+        assert!(fault.starts_with("mismatched bracket"), "{fault}");
+        assert!(fault.contains("3 | metadata: {name: [a}"), "{fault}");
     }
 
     #[test]

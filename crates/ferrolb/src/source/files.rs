@@ -34,7 +34,7 @@ struct Known {
     text: Option<String>,
     /// What was last good in it.
     contents: Contents,
-    /// Line, column and fault, if what it holds now cannot be used.
+    /// What keeps us from using what it holds now, with the line and column if there is one.
     fault: Option<(Option<(u64, u64)>, Fault)>,
 }
 
@@ -120,27 +120,27 @@ impl Known {
 
 impl Reading {
     fn add(&mut self, file: &Path, known: &Known) {
-        let problem = |at: Option<(u64, u64)>, fault| {
-            let (line, column) = at.unzip();
-            FileProblem { file: file.to_owned(), line, column, fault }
-        };
         if let Some((at, fault)) = &known.fault {
-            self.problems.push(problem(*at, fault.clone()));
+            let ((line, column), fault) = (at.unzip(), fault.clone());
+            self.problems.push(FileProblem { file: file.to_owned(), line, column, fault });
         }
-        for (line, column, fault) in &known.contents.faults {
-            self.problems.push(problem(Some((*line, *column)), fault.clone()));
+        let problem = |line, fault| {
+            let line = Some(line);
+            FileProblem { file: file.to_owned(), line, column: None, fault }
+        };
+        for (line, fault) in &known.contents.faults {
+            self.problems.push(problem(*line, fault.clone()));
         }
         self.ignored.extend(known.contents.ignored.iter().cloned());
         for found in &known.contents.objects {
-            let at = Some((found.line, 1));
             if let Some(first) = self.origins.get(&found.name) {
                 let fault = Fault::Duplicate(found.name.clone(), first.to_string());
-                self.problems.push(problem(at, fault));
+                self.problems.push(problem(found.line, fault));
                 continue;
             }
             for field in &found.unknown {
                 let (object, field) = (found.name.clone(), field.clone());
-                self.warnings.push(problem(at, Fault::UnknownField { object, field }));
+                self.warnings.push(problem(found.line, Fault::UnknownField { object, field }));
             }
             let origin = Origin { file: file.to_owned(), line: found.line };
             self.origins.insert(found.name.clone(), origin);
@@ -282,7 +282,7 @@ mod tests {
         let reading = read(directory.path());
         assert_eq!(reading.problems, []);
         let warning = reading.warnings[0].to_string();
-        let want = "pool.yaml:1:1: IPAddressPool/default/main: specs: the kind has no such field";
+        let want = "pool.yaml:1: IPAddressPool/default/main: specs: the kind has no such field";
         assert!(warning.contains(want), "{warning}");
     }
 

@@ -27,6 +27,9 @@ pub enum CannotPin {
          style or set `status.loadBalancer.ingress` yourself"
     )]
     FlowStyle,
+    /// The file is neither YAML nor JSON, so nobody knows what is in it.
+    #[error("it is not YAML; mend it first")]
+    NotYaml,
     /// The status lists something else.
     #[error("its status lists something else; remove `status.loadBalancer.ingress` first")]
     Occupied,
@@ -49,7 +52,7 @@ pub fn pin(
     addresses: &[IpAddr],
 ) -> Result<Option<String>, CannotPin> {
     let values = |text| -> Result<Vec<Value>, CannotPin> {
-        let documents = documents(text).map_err(|_| CannotPin::Unusual)?;
+        let documents = documents(text).map_err(|_| CannotPin::NotYaml)?;
         Ok(documents.into_iter().map(|document| document.value).collect())
     };
     let before = values(text)?;
@@ -63,9 +66,9 @@ pub fn pin(
     let documents = Node::documents(text).ok_or(CannotPin::Unusual)?;
     let object = documents.iter().find_map(|node| node.find(service)).ok_or(CannotPin::Unusual)?;
     let edited = Editor { text, addresses }.edit(object)?;
-    match values(&edited)? == wanted {
-        true => Ok(Some(edited)),
-        false => Err(CannotPin::Unusual),
+    match values(&edited) {
+        Ok(after) if after == wanted => Ok(Some(edited)),
+        Ok(_) | Err(_) => Err(CannotPin::Unusual),
     }
 }
 
@@ -507,7 +510,7 @@ mod tests {
                 CannotPin::Occupied,
             ),
             ("an anchor that is used", block("status: &x {}\nspec: *x\n"), CannotPin::Unusual),
-            ("no YAML", block("status: [\n"), CannotPin::Unusual),
+            ("no YAML", block("status: [\n"), CannotPin::NotYaml),
         ];
         for (case, text, want) in rows {
             assert_eq!(pin_one(&text), Err(want), "{case}");
