@@ -1,1 +1,3 @@
 //! Subcommands for people.
+
+pub mod plan;
