@@ -5,11 +5,13 @@
 //! is not an IPv4-mapped IPv6 address. A Service of another type than LoadBalancer never becomes a
 //! fact.
 
+pub mod bgp;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::net::IpAddr;
 
-use crate::names::{AdvertisementName, NodeName, PoolName, ServiceName};
+use crate::names::{AdvertisementName, NodeName, PeerName, PoolName, ServiceName};
 use crate::range::Range;
 use crate::selector::{Labels, Selector};
 
@@ -28,6 +30,10 @@ pub struct Facts {
     pub pools: BTreeMap<PoolName, Pool>,
     /// What is announced on the LAN, and from where.
     pub l2_advertisements: BTreeMap<AdvertisementName, L2Advertisement>,
+    /// What is announced to routers, and from where.
+    pub bgp_advertisements: BTreeMap<AdvertisementName, bgp::BgpAdvertisement>,
+    /// Routers that nodes have sessions with.
+    pub peers: BTreeMap<PeerName, bgp::Peer>,
     /// Nodes that run a speaker; `None` means all of them.
     pub speakers: Option<BTreeSet<NodeName>>,
     /// Nodes with the exclude label are candidates all the same (`--ignore-exclude-lb`).
