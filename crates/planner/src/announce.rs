@@ -11,6 +11,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
+use std::rc::Rc;
 
 use crate::facts::{Endpoint, Facts, Family, L2Advertisement, Node, Pool, Service, TrafficPolicy};
 use crate::names::{AdvertisementName, NodeName, PoolName, ServiceName};
@@ -25,7 +26,8 @@ use crate::selector::{Labels, Selector};
 /// the silences with the reason why not. It is in both if only other nodes are candidates: then
 /// this one may still hold it from before, or stand in for one of them.
 pub fn plan(facts: &Facts, node: &NodeName) -> Plan {
-    let cluster = Cluster::new(facts, node);
+    let advertisements = Advertisement::all(facts);
+    let mut cluster = Cluster::new(facts, node, &advertisements);
     let mut plan = Plan::default();
     let mut offers: BTreeMap<IpAddr, Vec<Offer<'_>>> = BTreeMap::new();
     for (name, service) in &facts.services {
@@ -61,21 +63,26 @@ pub fn plan(facts: &Facts, node: &NodeName) -> Plan {
     plan
 }
 
+/// Nodes, each with the weight of all preferences for it.
+type Scores<'a> = BTreeMap<&'a NodeName, i64>;
+
 /// The cluster as one node sees it, with what all Services have in common.
 struct Cluster<'a> {
     facts: &'a Facts,
     node: &'a NodeName,
     /// Nodes that can announce anything.
     fit: BTreeSet<&'a NodeName>,
-    advertisements: Vec<Advertisement<'a>>,
+    advertisements: &'a [Advertisement<'a>],
+    /// Fit nodes that some advertisements select together: most Services have the same ones, and
+    /// with many nodes this is the larger part of the work.
+    selected: BTreeMap<Vec<&'a AdvertisementName>, Rc<Scores<'a>>>,
 }
 
-/// An advertisement, and what it says about each node.
+/// An advertisement, and the nodes that it selects.
 struct Advertisement<'a> {
     name: &'a AdvertisementName,
     spec: &'a L2Advertisement,
-    /// Nodes that it selects, each with the weight of its preferences for it.
-    scores: BTreeMap<&'a NodeName, i64>,
+    nodes: Scores<'a>,
 }
 
 /// One Service, and which nodes could announce it if it did not share its addresses.
@@ -84,22 +91,17 @@ struct Offer<'a> {
     name: &'a ServiceName,
     /// Its addresses are ordered by the first of them.
     first: IpAddr,
-    advertisements: Vec<&'a Advertisement<'a>>,
-    candidates: BTreeSet<&'a NodeName>,
+    advertisements: Rc<[&'a Advertisement<'a>]>,
+    candidates: Rc<Scores<'a>>,
     /// Why this node is not one of them.
     here: Option<Silence>,
 }
 
 impl<'a> Cluster<'a> {
-    fn new(facts: &'a Facts, node: &'a NodeName) -> Self {
+    fn new(facts: &'a Facts, node: &'a NodeName, advertisements: &'a [Advertisement<'a>]) -> Self {
         let is_fit = |node: &&NodeName| unfitness(facts, node).is_none();
         let fit = facts.nodes.keys().filter(is_fit).collect();
-        let advertisements = facts
-            .l2_advertisements
-            .iter()
-            .map(|(name, spec)| Advertisement { name, spec, scores: scores(facts, spec) })
-            .collect();
-        Self { facts, node, fit, advertisements }
+        Self { facts, node, fit, advertisements, selected: BTreeMap::new() }
     }
 
     /// Which nodes could announce a Service.
@@ -107,7 +109,7 @@ impl<'a> Cluster<'a> {
     /// # Errors
     ///
     /// Says why none can, whatever the node.
-    fn offer(&'a self, name: &'a ServiceName, service: &'a Service) -> Result<Offer<'a>, Silence> {
+    fn offer(&mut self, name: &'a ServiceName, service: &'a Service) -> Result<Offer<'a>, Silence> {
         let first = *service.addresses.first().ok_or(Silence::NoAddress)?;
         let pool = self.pool(&service.addresses).ok_or(Silence::InNoPool)?;
         let healthy = self.healthy(name);
@@ -120,17 +122,37 @@ impl<'a> Cluster<'a> {
             TrafficPolicy::Cluster => true,
             TrafficPolicy::Local => local.contains(node),
         };
-        let selected = |node: &NodeName| advertisements.iter().any(|ad| ad.selects(node));
         let here = unfitness(self.facts, self.node)
             .or_else(|| {
+                let is_selected = advertisements.iter().any(|ad| ad.selects(self.node));
                 let names = || advertisements.iter().map(|ad| ad.name.clone()).collect();
-                let not_selected = || Silence::NodeNotSelected { advertisements: names() };
-                (!selected(self.node)).then(not_selected)
+                (!is_selected).then(|| Silence::NodeNotSelected { advertisements: names() })
             })
             .or_else(|| (!has_endpoint(self.node)).then_some(Silence::NoHealthyLocalEndpoint));
-        let is_candidate = |node: &&NodeName| selected(node) && has_endpoint(node);
-        let candidates = self.fit.iter().copied().filter(is_candidate).collect();
-        Ok(Offer { name, first, advertisements, candidates, here })
+        let selected = self.selected(&advertisements);
+        let candidates = match service.traffic_policy {
+            TrafficPolicy::Cluster => selected,
+            TrafficPolicy::Local => {
+                let nodes = selected.iter().filter(|(node, _)| has_endpoint(node));
+                Rc::new(nodes.map(|(node, score)| (*node, *score)).collect())
+            }
+        };
+        Ok(Offer { name, first, advertisements: advertisements.into(), candidates, here })
+    }
+
+    /// The fit nodes that any of these advertisements selects.
+    fn selected(&mut self, advertisements: &[&'a Advertisement<'a>]) -> Rc<Scores<'a>> {
+        let names = advertisements.iter().map(|ad| ad.name).collect();
+        let by_any = || {
+            let mut scores = Scores::new();
+            for (node, score) in advertisements.iter().flat_map(|ad| &ad.nodes) {
+                if self.fit.contains(node) {
+                    *scores.entry(*node).or_default() += score;
+                }
+            }
+            Rc::new(scores)
+        };
+        Rc::clone(self.selected.entry(names).or_insert_with(by_any))
     }
 
     /// The one pool that all `addresses` are in, even if it would not give them any more.
@@ -147,7 +169,7 @@ impl<'a> Cluster<'a> {
 
     /// Advertisements for a Service with addresses of `pool`; at least one.
     fn advertisements(
-        &'a self,
+        &self,
         service: &Service,
         (name, pool): (&PoolName, &Pool),
     ) -> Result<Vec<&'a Advertisement<'a>>, Silence> {
@@ -187,18 +209,6 @@ fn unfitness(facts: &Facts, name: &NodeName) -> Option<Silence> {
     }
 }
 
-/// The nodes that an advertisement selects, each with the weight of its preferences for it.
-fn scores<'a>(facts: &'a Facts, spec: &L2Advertisement) -> BTreeMap<&'a NodeName, i64> {
-    let selected =
-        facts.nodes.iter().filter(|(_, node)| matches_any(&spec.node_selectors, &node.labels));
-    let score = |node: &Node| {
-        let preferred = spec.preferred_nodes.iter();
-        let matching = preferred.filter(|(_, selector)| selector.matches(&node.labels));
-        matching.map(|(weight, _)| i64::from(*weight)).sum()
-    };
-    selected.map(|(name, node)| (name, score(node))).collect()
-}
-
 /// Whether any selector matches; an empty list matches everything.
 fn matches_any(selectors: &[Selector], labels: &Labels) -> bool {
     selectors.is_empty() || selectors.iter().any(|selector| selector.matches(labels))
@@ -218,9 +228,25 @@ impl L2Advertisement {
     }
 }
 
-impl Advertisement<'_> {
+impl<'a> Advertisement<'a> {
+    fn all(facts: &'a Facts) -> Vec<Self> {
+        let score = |spec: &L2Advertisement, node: &Node| {
+            let preferred = spec.preferred_nodes.iter();
+            let matching = preferred.filter(|(_, selector)| selector.matches(&node.labels));
+            matching.map(|(weight, _)| i64::from(*weight)).sum()
+        };
+        let all = facts.l2_advertisements.iter();
+        all.map(|(name, spec)| {
+            let is_selected = |node: &Node| matches_any(&spec.node_selectors, &node.labels);
+            let nodes = facts.nodes.iter().filter(|(_, node)| is_selected(node));
+            let nodes = nodes.map(|(name, node)| (name, score(spec, node))).collect();
+            Self { name, spec, nodes }
+        })
+        .collect()
+    }
+
     fn selects(&self, node: &NodeName) -> bool {
-        self.scores.contains_key(node)
+        self.nodes.contains_key(node)
     }
 }
 
@@ -230,7 +256,8 @@ struct Together<'a> {
     served: Vec<Offer<'a>>,
     /// Those that no node can serve, or none that can serve the others.
     left_out: Vec<Offer<'a>>,
-    candidates: BTreeSet<&'a NodeName>,
+    /// With the scores that they have for the first Service.
+    candidates: Rc<Scores<'a>>,
 }
 
 impl<'a> Together<'a> {
@@ -238,16 +265,16 @@ impl<'a> Together<'a> {
     /// candidate: some are served rather than none.
     fn new(offers: Vec<Offer<'a>>) -> Self {
         let (mut served, mut left_out) = (Vec::<Offer<'a>>::new(), Vec::new());
-        let mut candidates = BTreeSet::new();
+        let mut candidates = Rc::default();
         for offer in offers {
-            let common = match served.is_empty() {
-                true => offer.candidates.clone(),
-                false => candidates.intersection(&offer.candidates).copied().collect(),
+            let remaining = match served.is_empty() {
+                true => Rc::clone(&offer.candidates),
+                false => Rc::new(common(&candidates, &offer.candidates)),
             };
-            if common.is_empty() {
+            if remaining.is_empty() {
                 left_out.push(offer);
             } else {
-                candidates = common;
+                candidates = remaining;
                 served.push(offer);
             }
         }
@@ -256,26 +283,19 @@ impl<'a> Together<'a> {
 
     fn candidacy(&self, node: &NodeName) -> Option<Candidacy> {
         let first = self.served.first()?.first;
-        // By name, because an advertisement counts once for all Services.
-        let advertisements: BTreeMap<_, _> = self
-            .served
-            .iter()
-            .flat_map(|offer| &offer.advertisements)
-            .map(|ad| (ad.name, *ad))
-            .collect();
-        let score =
-            |node: &NodeName| advertisements.values().filter_map(|ad| ad.scores.get(node)).sum();
-        let candidates = self.candidates.iter().map(|node| Candidate { node, score: score(node) });
+        let candidates = self.candidates.iter();
+        let candidates = candidates.map(|(node, score)| Candidate { node, score: *score });
+        let advertisements = self.served.iter().flat_map(|offer| offer.advertisements.iter());
         Some(Candidacy {
             services: self.served.iter().map(|offer| offer.name.clone()).collect(),
             order: owner::order(candidates, first),
-            interfaces: interfaces(advertisements.into_values(), node),
+            interfaces: interfaces(advertisements.copied(), node),
         })
     }
 
     /// Each Service that `node` does not serve, with the reason.
     fn silences(&self, node: &NodeName) -> Vec<(&'a ServiceName, Silence)> {
-        let unserved = self.served.iter().find(|offer| !offer.candidates.contains(node));
+        let unserved = self.served.iter().find(|offer| !offer.candidates.contains_key(node));
         let beside = unserved.map(|offer| Silence::SharerNotServed { sharer: offer.name.clone() });
         let silence = |offer: &Offer<'a>| {
             let here = offer.here.clone().or_else(|| beside.clone())?;
@@ -287,6 +307,12 @@ impl<'a> Together<'a> {
         let all = self.served.iter().chain(&self.left_out);
         all.filter_map(|offer| Some((offer.name, silence(offer)?))).collect()
     }
+}
+
+/// The nodes of both, with the scores of the first.
+fn common<'a>(one: &Scores<'a>, other: &Scores<'a>) -> Scores<'a> {
+    let nodes = one.iter().filter(|(node, _)| other.contains_key(*node));
+    nodes.map(|(node, score)| (*node, *score)).collect()
 }
 
 /// Those of the advertisements that select `node`. If none does, the node may still hold the

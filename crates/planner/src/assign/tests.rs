@@ -311,6 +311,13 @@ fn what_a_service_has_it_keeps_if_the_families_are_right() {
         ("it needs both now", has(RequireDual), both(), "a 192.0.2.0,fc00:: p", mismatch),
         ("it would like both", has(PreferDual(V4)), both(), "a 192.0.2.9,fc00:: p", None),
         ("it would, but has no pool", has(PreferDual(V4)), v4(), "a 192.0.2.9 p", None),
+        (
+            "it would, but asks for what it has",
+            has(PreferDual(V4)).asks_for(["192.0.2.9"]),
+            both(),
+            "a 192.0.2.9 p",
+            None,
+        ),
         ("it has both", has_both(PreferDual(V4)), both(), "a 192.0.2.9,fc00::9 p", None),
         ("it needs only one now", has_both(Single(V4)), both(), "a 192.0.2.0 p", mismatch),
         (
