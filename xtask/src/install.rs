@@ -1,0 +1,23 @@
+//! `cargo xtask install`: brings what the other commands would bring when they need it.
+
+use std::process::ExitCode;
+
+use anyhow::Result;
+
+use crate::{packages, step, tools};
+
+/// Install what the other commands need, and no more
+#[derive(clap::Args)]
+pub(crate) struct Arguments {}
+
+pub(crate) fn run(_: &Arguments) -> Result<ExitCode> {
+    step::timed("install", || {
+        tools::require_components()?;
+        packages::bring(packages::LAB)?;
+        for tool in [tools::NEXTEST, tools::DENY] {
+            println!("    `{}` is `{}`", tool.name, tool.bring()?.display());
+        }
+        Ok(())
+    })?;
+    Ok(ExitCode::SUCCESS)
+}

@@ -1,0 +1,128 @@
+//! `cargo xtask test`: all that must hold before a change is merged, the same here and in CI.
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, ExitCode, Stdio};
+
+use anyhow::{Context as _, Result};
+
+use crate::report::Report;
+use crate::step;
+use crate::workspace::{at_root, cargo, is_ci, is_root, root};
+use crate::{packages, tidy, tools};
+
+/// Check and test everything; what is missing on this machine is installed
+#[derive(clap::Args)]
+pub(crate) struct Arguments {
+    /// Leave out documentation, licences and the lab
+    #[arg(long)]
+    fast: bool,
+    /// Run only tests whose name contains this, and no checks
+    filter: Option<String>,
+}
+
+/// Tests that build networks; they are the slow ones.
+const NO_LAB: &str = "not (package(lab) & kind(test))";
+
+/// Namespaces of our own give an ordinary user what the lab needs.
+const UNSHARE: [&str; 4] = ["--user", "--map-root-user", "--net", "--mount"];
+
+pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode> {
+    let nextest = step::timed("tools", || {
+        tools::require_components()?;
+        if !arguments.fast {
+            packages::bring(packages::LAB)?;
+        }
+        tools::NEXTEST.bring()
+    })?;
+    if arguments.filter.is_none() {
+        check(arguments.fast)?;
+    }
+    build(&nextest)?;
+    test(&nextest, arguments)
+}
+
+/// What needs no test to run.
+fn check(fast: bool) -> Result<()> {
+    step::run("fmt", cargo().args(["fmt", "--all", "--check"]), "run `cargo fmt`")?;
+    let mut clippy = cargo();
+    clippy.args(["clippy", "--workspace", "--all-targets", "--", "-D", "warnings"]);
+    step::run("clippy", &mut clippy, "mend what it names above")?;
+    step::timed("tidy", tidy::check)?;
+    if fast {
+        return Ok(());
+    }
+    let mut doc = cargo();
+    doc.args(["doc", "--workspace", "--no-deps", "--document-private-items"]);
+    step::run("rustdoc", doc.env("RUSTDOCFLAGS", "-D warnings"), "mend what it names above")?;
+    let mut deny = at_root(tools::DENY.bring()?);
+    deny.args(["check", "licenses", "bans", "sources"]).stdin(Stdio::null());
+    step::run("deny", &mut deny, "take another crate, or say in deny.toml why this one is fine")?;
+    let mut doctests = cargo();
+    doctests.args(["test", "--doc", "--workspace", "--quiet"]);
+    step::run("doctests", &mut doctests, "mend the examples it names above")
+}
+
+/// Compiles outside of any namespace: inside there is no network to fetch crates from.
+fn build(nextest: &Path) -> Result<()> {
+    // The lab runs the program as users do, from where cargo leaves it.
+    step::run("build", cargo().args(["build", "--workspace", "--bins"]), "mend the errors above")?;
+    let mut tests = at_root(nextest);
+    tests.args(["nextest", "run", "--workspace", "--no-run"]).stdin(Stdio::null());
+    step::run("build tests", &mut tests, "mend the errors above")
+}
+
+/// Runs the tests. The last line is the count, alone, for people and programs that look for it.
+fn test(nextest: &Path, arguments: &Arguments) -> Result<ExitCode> {
+    let profile = if is_ci() { "ci" } else { "default" };
+    let junit = root().join("target/nextest").join(profile).join("junit.xml");
+    // A run that dies must not be judged by the report of the one before.
+    let _ = std::fs::remove_file(&junit);
+    let mut command = with_rights(nextest);
+    command.args(["nextest", "run", "--workspace", "--profile", profile]);
+    if arguments.fast {
+        command.args(["--filterset", NO_LAB]);
+    }
+    command.args(&arguments.filter).stdin(Stdio::null());
+    let result = step::run("tests", &mut command, "mend the tests it names above");
+    let report = match read(&junit) {
+        Ok(report) => report,
+        Err(error) => return Err(result.err().unwrap_or(error)),
+    };
+    if let Err(error) = &result {
+        println!("FAILED: {error:#}");
+    }
+    report.skips().inspect(|skips| println!("{skips}"));
+    println!("{report}");
+    let is_good = result.is_ok() && report.failed == 0;
+    Ok(if is_good { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+fn read(junit: &PathBuf) -> Result<Report> {
+    let xml = std::fs::read_to_string(junit)
+        .with_context(|| format!("nextest left no report in `{}`", junit.display()))?;
+    Report::read(&xml)
+}
+
+/// nextest with the right to make network namespaces, if that can be had.
+fn with_rights(nextest: &Path) -> Command {
+    if is_root() {
+        return at_root(nextest);
+    }
+    let mut unshare = at_root("unshare");
+    unshare.args(UNSHARE);
+    if can_unshare() {
+        println!("    not root: tests run in a user namespace");
+        unshare.arg(nextest);
+        return unshare;
+    }
+    println!("    NOT ROOT, AND NO USER NAMESPACES HERE: TESTS OF THE LAB WILL BE SKIPPED");
+    println!("    to run them: `sudo --preserve-env=PATH,HOME cargo xtask test`");
+    at_root(nextest)
+}
+
+fn can_unshare() -> bool {
+    let mut probe = Command::new("unshare");
+    probe.args(UNSHARE).arg("true");
+    probe.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+    probe.status().is_ok_and(|status| status.success())
+}
