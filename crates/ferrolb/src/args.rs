@@ -1,0 +1,73 @@
+//! Every flag and environment variable.
+
+use std::path::PathBuf;
+
+use clap::{Parser, Subcommand, ValueEnum};
+
+use crate::cli::plan;
+
+/// A load balancer for bare-metal Kubernetes: gives Services of type LoadBalancer an address and
+/// announces it to the network.
+#[derive(Debug, Parser)]
+#[command(version, arg_required_else_help = true)]
+pub struct Args {
+    /// The least important messages to show.
+    #[arg(long, global = true, value_enum, default_value = "info", env = "FERROLB_LOG_LEVEL")]
+    pub log_level: LogLevel,
+    /// How to write messages to standard error.
+    #[arg(long, global = true, value_enum, default_value = "text", env = "FERROLB_LOG_FORMAT")]
+    pub log_format: LogFormat,
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// The subcommands.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Give addresses and announce them from a directory of manifests, without Kubernetes.
+    Standalone(Standalone),
+    /// Show which addresses Services get and which nodes announce them.
+    Plan(plan::Args),
+}
+
+/// `ferrolb standalone`.
+#[derive(Debug, clap::Args)]
+pub struct Standalone {
+    /// Directory of Kubernetes manifests: every `*.yaml` in it is read, and again when it changes.
+    /// Give all nodes the same directory.
+    #[arg(long, value_name = "DIR")]
+    pub manifests: PathBuf,
+    /// Which Node of the manifests this host is.
+    #[arg(long, value_name = "NAME", env = "METALLB_NODE_NAME")]
+    pub node_name: String,
+    /// UDP port on which speakers hear each other; the same on all nodes.
+    #[arg(long, value_name = "PORT", default_value_t = 7946, value_parser = clap::value_parser!(u16).range(1..))]
+    pub mesh_port: u16,
+}
+
+/// The least important messages to show.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub enum LogLevel {
+    /// Everything, each heartbeat too.
+    All,
+    /// Each frame that is answered or sent.
+    Debug,
+    /// What changes.
+    Info,
+    /// What is surely not meant.
+    Warn,
+    /// What does not work.
+    Error,
+    /// Nothing.
+    None,
+}
+
+/// How to write messages.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub enum LogFormat {
+    /// Lines for people.
+    Text,
+    /// One JSON object a line.
+    Json,
+}

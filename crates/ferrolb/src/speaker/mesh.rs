@@ -1,0 +1,266 @@
+//! Drives [`Ownership`] on a thread of its own: heartbeats must not wait for anything else.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::io;
+use std::net::IpAddr;
+use std::os::fd::AsFd;
+use std::sync::Arc;
+use std::thread::{self, JoinHandle};
+use std::time::Duration;
+
+use proto::mesh::Station;
+use proto::mesh::message::MAX_DATAGRAM;
+use proto::mesh::ownership::{Candidacy, Input, Output, Ownership};
+use proto::time::{Instant, earliest};
+
+use super::l2;
+use crate::net::clock::{Clock, wall_micros};
+use crate::net::inbox::{Inbox, wait};
+use crate::net::udp::MeshSocket;
+use crate::told::Told;
+
+/// Datagrams read before time is looked at again.
+const DATAGRAMS_AT_ONCE: usize = 256;
+
+/// How often binding a socket is tried again.
+const BIND_RETRY: Duration = Duration::from_secs(1);
+
+/// What the thread is told.
+#[derive(Debug, Default)]
+pub struct Orders {
+    /// What is wanted; `None` when it did not change.
+    pub wanted: Option<Wanted>,
+    /// Hand everything over, then end.
+    pub leave: bool,
+}
+
+/// Who there is, and what this node may hold.
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
+pub struct Wanted {
+    /// Addresses at which this node's speaker is heard. None: there is nobody to hear it.
+    pub own_addresses: Vec<IpAddr>,
+    /// The other speakers, and their addresses.
+    pub peers: BTreeMap<Station, Vec<IpAddr>>,
+    /// Every address that some node answers for.
+    pub candidacies: BTreeMap<IpAddr, Candidacy>,
+}
+
+struct Mesh {
+    clock: Clock,
+    port: u16,
+    ownership: Ownership,
+    /// What the engine last said, and `l2` was told.
+    answering: BTreeSet<IpAddr>,
+    /// Whose address is whose.
+    stations: HashMap<IpAddr, Station>,
+    wanted: Option<Wanted>,
+    sockets: Vec<MeshSocket>,
+    bind_at: Option<Instant>,
+    told: Told,
+    l2: Arc<Inbox<l2::Orders>>,
+}
+
+/// Starts the thread of the speaker named `me`. It tells `l2` what to answer for, and ends when it
+/// is told to leave and has handed over.
+///
+/// # Errors
+///
+/// When no thread can be started.
+pub fn start(
+    clock: Clock,
+    me: Station,
+    port: u16,
+    orders: Arc<Inbox<Orders>>,
+    l2: Arc<Inbox<l2::Orders>>,
+) -> io::Result<JoinHandle<()>> {
+    let ownership = Ownership::new(me, wall_micros());
+    let mesh = Mesh {
+        clock,
+        port,
+        ownership,
+        answering: BTreeSet::new(),
+        stations: HashMap::new(),
+        wanted: None,
+        sockets: Vec::new(),
+        bind_at: None,
+        told: Told::default(),
+        l2,
+    };
+    thread::Builder::new().name(String::from("mesh")).spawn(move || run(mesh, &orders))
+}
+
+fn run(mut mesh: Mesh, orders: &Inbox<Orders>) {
+    while !mesh.ownership.has_left() {
+        mesh.flush();
+        let deadline = earliest([mesh.ownership.deadline(), mesh.bind_at]);
+        let mut sources = vec![orders.as_fd()];
+        sources.extend(mesh.sockets.iter().map(AsFd::as_fd));
+        if let Err(error) = wait(&sources, mesh.clock.until(deadline)) {
+            tracing::error!(%error, "waiting for heartbeats failed; all addresses are let go");
+            break;
+        }
+        mesh.obey(orders.take());
+        mesh.receive();
+        mesh.ownership.handle(mesh.clock.now(), Input::Timeout);
+    }
+    mesh.flush();
+    mesh.l2.update(|l2| l2.stop = true);
+}
+
+impl Mesh {
+    fn obey(&mut self, orders: Orders) {
+        let now = self.clock.now();
+        if let Some(wanted) = orders.wanted {
+            let is_moved =
+                self.wanted.as_ref().map(|old| &old.own_addresses) != Some(&wanted.own_addresses);
+            let pairs = wanted.peers.iter().flat_map(|(s, at)| at.iter().map(move |at| (*at, s)));
+            self.stations = pairs.map(|(at, station)| (at, station.clone())).collect();
+            self.wanted = Some(wanted);
+            if is_moved {
+                self.sockets.clear();
+            }
+            self.bind(now);
+        } else if self.bind_at.is_some_and(|at| at <= now) {
+            self.bind(now);
+        }
+        if orders.leave {
+            self.ownership.handle(now, Input::Leave);
+        }
+    }
+
+    /// Opens what is not open yet, and lets the engine know its peers once they can be heard: a
+    /// speaker that hears nobody must not think that it is alone.
+    fn bind(&mut self, now: Instant) {
+        let Some(wanted) = &self.wanted else { return };
+        self.bind_at = None;
+        let mut failures = Vec::new();
+        for address in wanted.own_addresses.iter().filter(|_| !wanted.peers.is_empty()) {
+            if self.sockets.iter().any(|socket| socket.local() == *address) {
+                continue;
+            }
+            match MeshSocket::bind(*address, self.port) {
+                Ok(socket) => self.sockets.push(socket),
+                Err(error) => failures.push(explain_bind(*address, self.port, &error)),
+            }
+        }
+        let can_hear = wanted.peers.values().all(|addresses| {
+            let is_family = |s: &MeshSocket, at: &IpAddr| s.local().is_ipv4() == at.is_ipv4();
+            addresses.is_empty()
+                || self.sockets.iter().any(|s| addresses.iter().any(|at| is_family(s, at)))
+        });
+        if wanted.own_addresses.is_empty() && !wanted.peers.is_empty() {
+            failures.push(String::from(
+                "the Node of this host has no `InternalIP` in `status.addresses`: add one",
+            ));
+        }
+        if !failures.is_empty() {
+            self.bind_at = Some(now + BIND_RETRY);
+        }
+        let consequence = if can_hear { "" } else { "; no address is claimed until that works" };
+        for failure in self.told.news(failures) {
+            tracing::error!("cannot hear the other speakers: {failure}{consequence}");
+        }
+        if can_hear {
+            let peers = wanted.peers.keys().cloned().collect();
+            self.ownership.handle(now, Input::Peers(peers));
+            self.ownership.handle(now, Input::Candidacies(wanted.candidacies.clone()));
+        }
+    }
+
+    fn receive(&mut self) {
+        let mut buffer = [0; MAX_DATAGRAM];
+        for socket in &self.sockets {
+            for _ in 0..DATAGRAMS_AT_ONCE {
+                match socket.receive(&mut buffer) {
+                    Ok(Some((from, bytes))) => match self.stations.get(&from) {
+                        Some(station) => {
+                            let (from, bytes) = (station.clone(), bytes.to_vec());
+                            let datagram = Input::Datagram { from, bytes };
+                            self.ownership.handle(self.clock.now(), datagram);
+                        }
+                        None => tracing::debug!(%from, "datagram from an address of no Node"),
+                    },
+                    Ok(None) => break,
+                    // An ICMP error for a heartbeat to a speaker that is not there.
+                    Err(error) => tracing::trace!(%error, "receiving heartbeats"),
+                }
+            }
+        }
+    }
+
+    fn flush(&mut self) {
+        let mut announce = BTreeSet::new();
+        while let Some(output) = self.ownership.poll() {
+            if let Output::Send { to, bytes } = &output {
+                self.send(to, bytes);
+            } else if let Output::Announce(address) = output {
+                announce.insert(address);
+            }
+            tell(&output);
+        }
+        let answering = self.ownership.answering();
+        if *answering != self.answering || !announce.is_empty() {
+            self.answering.clone_from(answering);
+            self.l2.update(|orders| {
+                orders.answering = Some(answering.clone());
+                orders.announce.append(&mut announce);
+            });
+        }
+    }
+
+    /// Sends to every address of a peer that one of our sockets can reach. A datagram that could
+    /// not be sent is a lost datagram.
+    fn send(&self, to: &Station, bytes: &[u8]) {
+        let addresses = self.wanted.as_ref().and_then(|wanted| wanted.peers.get(to));
+        for address in addresses.into_iter().flatten() {
+            let mut sockets = self.sockets.iter();
+            if let Some(socket) = sockets.find(|s| s.local().is_ipv4() == address.is_ipv4())
+                && let Err(error) = socket.send(*address, bytes)
+            {
+                tracing::trace!(%to, %address, %error, "sending a heartbeat");
+            }
+        }
+    }
+}
+
+/// Logs what the engine says that it did.
+fn tell(output: &Output) {
+    match output {
+        Output::Claimed { address, epoch, why } => {
+            tracing::info!(%address, epoch, "claimed: {why}");
+        }
+        Output::Released { address, epoch } => {
+            tracing::info!(%address, epoch, "released; answering until another node takes over");
+        }
+        Output::Kept { address, epoch } => tracing::info!(%address, epoch, "kept after all"),
+        Output::Yielded { address, to, epoch } => {
+            tracing::info!(%address, %to, epoch, "yielded");
+        }
+        Output::Dropped { address, epoch } => {
+            tracing::info!(%address, epoch, "dropped: no node is to announce it");
+        }
+        Output::PeerHeard(peer) => tracing::info!(%peer, "heard"),
+        Output::PeerSilent(peer) => tracing::warn!(%peer, "silent"),
+        Output::Announce(address) => {
+            tracing::warn!(%address, "another node held it too and yields; announcing again");
+        }
+        Output::Send { .. } => (),
+    }
+}
+
+/// What to do about an address that cannot be bound.
+fn explain_bind(address: IpAddr, port: u16, error: &io::Error) -> String {
+    let mend = if error.kind() == io::ErrorKind::AddrNotAvailable {
+        String::from(
+            "this host has no such address; check `--node-name` and the InternalIP of its Node",
+        )
+    } else if error.kind() == io::ErrorKind::AddrInUse {
+        String::from(
+            "another process has the port, perhaps a MetalLB speaker; stop it, or give every \
+             speaker another `--mesh-port`",
+        )
+    } else {
+        error.to_string()
+    };
+    format!("binding {address} port {port}: {mend}")
+}

@@ -1,0 +1,150 @@
+//! Controller and speaker of one host in one process, from a directory of manifests.
+//!
+//! Nodes do not agree on addresses here by writing them down: each reaches the same ones from the
+//! same directory ([`Choice::Hashed`]).
+
+use std::io;
+use std::process::ExitCode;
+
+use anyhow::{Context as _, anyhow, bail};
+use planner::announce;
+use planner::assign::{Choice, assign_all};
+use planner::facts::Facts;
+use planner::names::NodeName;
+use planner::plan::Plan;
+use proto::mesh::Station;
+use tokio::runtime;
+use tokio::signal::unix::{SignalKind, signal};
+
+use crate::args::Standalone;
+use crate::net::{interfaces, packet_socket};
+use crate::parse;
+use crate::source::files::{Files, Reading};
+use crate::source::watch::Watch;
+use crate::speaker::Speaker;
+use crate::told::Told;
+
+/// Runs until SIGTERM or SIGINT, then hands over to the other nodes.
+///
+/// # Errors
+///
+/// When it cannot start: the directory cannot be read, or packet sockets are not allowed.
+pub fn run(args: &Standalone) -> anyhow::Result<ExitCode> {
+    let runtime = runtime::Builder::new_current_thread().enable_all().build();
+    runtime.context("starting the async runtime")?.block_on(serve(args))?;
+    Ok(ExitCode::SUCCESS)
+}
+
+async fn serve(args: &Standalone) -> anyhow::Result<()> {
+    let station = Station::new(&args.node_name)
+        .map_err(|error| anyhow!("`--node-name {}`: {error}", args.node_name))?;
+    let mut changes = Watch::start(&args.manifests);
+    let mut desk = Desk::new(NodeName(args.node_name.clone()), Files::new(&args.manifests));
+    let reading = desk.files.reload();
+    if let Some(problem) = reading.unreadable_path() {
+        bail!("`--manifests`: {problem}");
+    }
+    may_answer_arp()?;
+    let mut terminate = signal(SignalKind::terminate()).context("listening for SIGTERM")?;
+    let mut interrupt = signal(SignalKind::interrupt()).context("listening for SIGINT")?;
+    let mut interfaces = interfaces::watch().await.context("listing network interfaces")?;
+    let mut speaker = Speaker::start(desk.node.clone(), station, args.mesh_port)
+        .context("starting the threads of the speaker")?;
+    let (mut facts, mut plan) = desk.decide(&reading);
+    tracing::info!(node = args.node_name, manifests = %args.manifests.display(), "started");
+    loop {
+        speaker.apply(&facts, &plan, &interfaces.borrow_and_update());
+        tokio::select! {
+            () = changes.changed() => (facts, plan) = desk.reconsider(),
+            Ok(()) = interfaces.changed() => {}
+            _ = terminate.recv() => break,
+            _ = interrupt.recv() => break,
+        }
+    }
+    tracing::info!("leaving: the other nodes take over");
+    speaker.leave();
+    Ok(())
+}
+
+/// Says before anything else whether the one right that everything needs is there.
+fn may_answer_arp() -> anyhow::Result<()> {
+    match packet_socket::probe() {
+        Ok(()) => Ok(()),
+        Err(error) if error.kind() == io::ErrorKind::PermissionDenied => bail!(
+            "answering ARP needs CAP_NET_RAW, which this process lacks: run it as root, or give \
+             the program the capability once with `setcap cap_net_raw+ep`"
+        ),
+        Err(error) => Err(error).context("opening a packet socket"),
+    }
+}
+
+/// Where this node's decisions are made, and what was said about them.
+struct Desk {
+    node: NodeName,
+    files: Files,
+    errors: Told,
+    warnings: Told,
+    notes: Told,
+}
+
+impl Desk {
+    fn new(node: NodeName, files: Files) -> Self {
+        let (errors, warnings, notes) = (Told::default(), Told::default(), Told::default());
+        Self { node, files, errors, warnings, notes }
+    }
+
+    fn reconsider(&mut self) -> (Facts, Plan) {
+        let reading = self.files.reload();
+        self.decide(&reading)
+    }
+
+    /// Gives addresses, and decides what this node announces. What is wrong is said once.
+    fn decide(&mut self, reading: &Reading) -> (Facts, Plan) {
+        let parsed = parse::facts(&reading.objects);
+        let mut facts = parsed.facts;
+        let assignments = assign_all(&facts, Choice::Hashed);
+        for (name, service) in &mut facts.services {
+            let given = assignments.given.get(name);
+            service.addresses = given.map(|given| given.addresses.clone()).unwrap_or_default();
+        }
+        let plan = announce::plan(&facts, &self.node);
+
+        let file_problems = reading.problems.iter().map(ToString::to_string);
+        let refusals = assignments.refusals.iter();
+        let errors = file_problems
+            .chain(parsed.problems.iter().map(ToString::to_string))
+            .chain(refusals.map(|(name, refusal)| format!("{name} gets no address: {refusal}")));
+        for error in self.errors.news(errors) {
+            tracing::error!("{error}");
+        }
+        let file_warnings = reading.warnings.iter().map(ToString::to_string);
+        let warnings = file_warnings
+            .chain(parsed.warnings.iter().map(ToString::to_string))
+            .chain(self.is_unknown(&facts));
+        for warning in self.warnings.news(warnings) {
+            tracing::warn!("{warning}");
+        }
+        let given = assignments.given.iter().flat_map(|(name, given)| {
+            given.addresses.iter().map(move |at| format!("{name} has {at} from pool {}", given.pool))
+        });
+        let silences = plan.silences.iter().map(|left| left.to_string());
+        for note in self.notes.news(given.chain(silences)) {
+            tracing::info!("{note}");
+        }
+        (facts, plan)
+    }
+
+    /// A name that no manifest knows is most often a slip.
+    fn is_unknown(&self, facts: &Facts) -> Option<String> {
+        let Self { node, .. } = self;
+        if facts.nodes.contains_key(node) {
+            return None;
+        }
+        let known: Vec<_> = facts.nodes.keys().map(ToString::to_string).collect();
+        Some(format!(
+            "no manifest has a Node `{node}` (there are: {}), so this node announces nothing; \
+             add one, or check `--node-name`",
+            if known.is_empty() { String::from("none") } else { known.join(", ") }
+        ))
+    }
+}

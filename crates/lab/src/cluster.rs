@@ -1,0 +1,146 @@
+//! A cluster in a LAN: a speaker on every node, pods, forwarding, and one Service to look at.
+//!
+//! What the demo shows, the benchmarks measure and the failover tests check is all the same set-up.
+
+use std::net::{IpAddr, SocketAddr};
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, Result, bail, ensure};
+use serde_json::Value;
+
+use crate::capture::Capture;
+use crate::ferrolb::Ferrolb;
+use crate::kube_proxy::{self, Policy, Protocol, ServicePort};
+use crate::pod::Backend;
+use crate::topology::{Lan, Node};
+
+/// The port of the Service's HTTP server.
+pub const HTTP_PORT: u16 = 80;
+
+/// The port of the Service's UDP echo.
+pub const ECHO_PORT: u16 = 9000;
+
+/// How often something awaited is looked at.
+const LOOK: Duration = Duration::from_millis(5);
+
+/// A running cluster. Dropping it ends all of it.
+#[derive(Debug)]
+pub struct Cluster {
+    /// The network.
+    pub lan: Lan,
+    /// One speaker a node, in the order of the nodes.
+    pub speakers: Vec<Ferrolb>,
+    /// What is said by ARP on the switch.
+    pub capture: Capture,
+    /// The Service's address.
+    pub address: IpAddr,
+    _backends: Vec<Backend>,
+}
+
+impl Cluster {
+    /// Starts `nodes` nodes that all read `manifests`, where `service` is given an address.
+    ///
+    /// # Errors
+    ///
+    /// What could not be started, or that the manifests give the Service no address.
+    pub fn start(nodes: u8, binary: &Path, manifests: &Path, service: &str) -> Result<Self> {
+        let lan = Lan::with_nodes(nodes)?;
+        let capture = Capture::start(&lan)?;
+        let address = planned_address(binary, manifests, service)?;
+        let backends = lan.nodes.iter().map(Backend::start).collect::<Result<Vec<_>>>()?;
+        let ports = forwarded(address, &backends);
+        lan.nodes.iter().try_for_each(|node| kube_proxy::apply(node, &ports))?;
+        let start = |node: &Node| Ferrolb::start(&node.host, binary, manifests, &[]);
+        let speakers = lan.nodes.iter().map(start).collect::<Result<Vec<_>>>()?;
+        Ok(Self { lan, speakers, capture, address, _backends: backends })
+    }
+
+    /// Where the Service's UDP echo is.
+    #[must_use]
+    pub fn echo(&self) -> SocketAddr {
+        SocketAddr::new(self.address, ECHO_PORT)
+    }
+
+    /// Where the Service's HTTP server is.
+    #[must_use]
+    pub fn http(&self) -> SocketAddr {
+        SocketAddr::new(self.address, HTTP_PORT)
+    }
+
+    /// The node to which the client's kernel sends frames for the address.
+    ///
+    /// # Errors
+    ///
+    /// When the client knows no Ethernet address for it, or one that is no node's.
+    pub fn owner(&self) -> Result<&Node> {
+        let known = self.lan.client.neighbour(self.address)?;
+        let (mac, _) = known.with_context(|| format!("nobody answers for {}", self.address))?;
+        let mut nodes = self.lan.nodes.iter();
+        let owner = nodes.find(|node| node.host.mac == mac);
+        owner.with_context(|| format!("{mac} answers for {}, which is no node", self.address))
+    }
+
+    /// Waits until `condition` holds.
+    ///
+    /// # Errors
+    ///
+    /// With `what` and the speakers' logs, when it does not within `limit`.
+    pub fn until(
+        &self,
+        what: &str,
+        limit: Duration,
+        mut condition: impl FnMut(&Self) -> bool,
+    ) -> Result<()> {
+        let end = Instant::now() + limit;
+        while !condition(self) {
+            if Instant::now() > end {
+                bail!("{what}: not within {limit:?}\n{}", self.logs());
+            }
+            thread::sleep(LOOK);
+        }
+        Ok(())
+    }
+
+    /// What every speaker has logged.
+    #[must_use]
+    pub fn logs(&self) -> String {
+        let nodes = self.lan.nodes.iter().zip(&self.speakers);
+        nodes.map(|(node, speaker)| format!("--- {}\n{}", node.host.name, speaker.log())).collect()
+    }
+}
+
+/// What the binary itself says the Service's address will be.
+fn planned_address(binary: &Path, manifests: &Path, service: &str) -> Result<IpAddr> {
+    let mut plan = Command::new(binary);
+    let output = plan.args(["plan", "-o", "json", "-f"]).arg(manifests).output();
+    let output = output.with_context(|| format!("running `{}`", binary.display()))?;
+    let errors = String::from_utf8_lossy(&output.stderr);
+    ensure!(output.status.success(), "`ferrolb plan` failed: {errors}");
+    let plans: Value = serde_json::from_slice(&output.stdout).context("reading the plan")?;
+    let assignments = plans[0]["assignments"].as_array().context("the plan has no assignments")?;
+    let mine = assignments.iter().find(|assignment| assignment["service"] == service);
+    let address = mine.and_then(|assignment| assignment["addresses"][0].as_str());
+    let address = address.with_context(|| format!("`{service}` gets no address: {plans}"))?;
+    address.parse().with_context(|| format!("`{address}` is no address"))
+}
+
+/// What kube-proxy would make of the Service: both ports lead to the node's own pod.
+fn forwarded(address: IpAddr, backends: &[Backend]) -> Vec<ServicePort> {
+    let pods: Vec<_> = backends.iter().map(|backend| backend.address(address)).collect();
+    let port = |number, protocol| ServicePort {
+        address: SocketAddr::new(address, number),
+        protocol,
+        policy: Policy::Local,
+        pods: pods.clone(),
+    };
+    vec![port(HTTP_PORT, Protocol::Tcp), port(ECHO_PORT, Protocol::Udp)]
+}
+
+/// The manifests of the examples, found from the source tree that this was built in.
+#[must_use]
+pub fn examples() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../../examples")
+}

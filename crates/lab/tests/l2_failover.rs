@@ -1,0 +1,190 @@
+//! An address on the LAN, its owner, and what happens to both.
+//!
+//! ```text
+//!   client 192.0.2.100     node-a 192.0.2.11   node-b .12   node-c .13     a speaker on each node
+//!      |                        |                 |            |
+//! =====+========================+=================+============+=====      the switch
+//!                               |                 |            |
+//!                       pod-a 10.244.1.2   pod-b 10.244.2.2   pod-c 10.244.3.2
+//! ```
+//!
+//! Every node reads the same manifests; a node forwards to its own pod. The client's kernel is an
+//! ordinary one, and its probe sends a packet each millisecond through the address.
+
+use std::fs;
+use std::net::Ipv4Addr;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use lab::cluster::{Cluster, examples};
+use lab::ferrolb::binary;
+use lab::{Lan, Probe, http, require};
+
+const LIMIT: Duration = Duration::from_secs(20);
+
+/// A directory of manifests of one's own, gone at the end.
+struct Manifests(PathBuf);
+
+impl Manifests {
+    /// The examples, to be changed.
+    fn copy_of_examples(name: &str) -> Self {
+        let directory = std::env::temp_dir().join(format!("ferrolb-{name}-{}", std::process::id()));
+        fs::create_dir_all(&directory).unwrap();
+        for file in fs::read_dir(examples()).unwrap() {
+            let file = file.unwrap();
+            fs::copy(file.path(), directory.join(file.file_name())).unwrap();
+        }
+        Self(directory)
+    }
+
+    fn edit(&self, file: &str, change: impl FnOnce(String) -> String) {
+        let path = self.0.join(file);
+        let text = fs::read_to_string(&path).unwrap();
+        let new = self.0.join(".new");
+        fs::write(&new, change(text)).unwrap();
+        fs::rename(new, path).unwrap();
+    }
+}
+
+impl Drop for Manifests {
+    fn drop(&mut self) {
+        let _ = fs::remove_dir_all(&self.0);
+    }
+}
+
+fn running(manifests: &Path) -> (Cluster, Probe) {
+    let cluster = Cluster::start(3, &binary().unwrap(), manifests, "shop/web").unwrap();
+    let probe = Probe::start(&cluster.lan.client, cluster.echo()).unwrap();
+    probe.wait_answered(LIMIT).unwrap_or_else(|error| panic!("{error:#}\n{}", cluster.logs()));
+    (cluster, probe)
+}
+
+fn owner(cluster: &Cluster) -> String {
+    cluster.owner().unwrap().host.name.clone()
+}
+
+fn index_of(cluster: &Cluster, node: &str) -> usize {
+    cluster.lan.nodes.iter().position(|other| other.host.name == node).unwrap()
+}
+
+/// Nodes whose Ethernet address was given for `address` in what was seen from `since` on.
+fn claimants(cluster: &Cluster, since: usize) -> Vec<String> {
+    let seen = cluster.capture.seen();
+    let is_claim = |node: &&lab::Node| {
+        seen[since..].iter().any(|arp| {
+            arp.is_claim() && arp.sender_ip == cluster.address && arp.sender_mac == node.host.mac
+        })
+    };
+    cluster.lan.nodes.iter().filter(is_claim).map(|node| node.host.name.clone()).collect()
+}
+
+#[test]
+fn one_node_answers_and_the_service_is_reached_through_it() {
+    require!();
+    let (cluster, probe) = running(&examples());
+    let owner = owner(&cluster);
+    let answer = http::get(&cluster.lan.client, cluster.http(), "/", LIMIT).unwrap();
+    assert_eq!(answer.body, format!("hello from pod-{0} on node-{0}\n", &owner[5..]));
+    assert_eq!(claimants(&cluster, 0), [owner], "nobody else ever answered\n{}", cluster.logs());
+    assert!(probe.finish().lost == 0, "nothing is lost once it is answered");
+}
+
+#[test]
+fn another_node_takes_over_when_the_owner_dies_and_keeps_the_address_when_it_returns() {
+    require!();
+    let (cluster, probe) = running(&examples());
+    let first = owner(&cluster);
+    cluster.lan.crash(&first).unwrap();
+    probe.wait_answered(LIMIT).unwrap_or_else(|error| panic!("{error:#}\n{}", cluster.logs()));
+    let second = owner(&cluster);
+    assert_ne!(second, first);
+
+    let seen = cluster.capture.seen().len();
+    cluster.lan.revive(&first).unwrap();
+    // The returning node hears of the newer claim with the first heartbeat.
+    cluster
+        .until("the returning node yields", LIMIT, |cluster| {
+            cluster.speakers[index_of(cluster, &first)].log().contains("yielded")
+        })
+        .unwrap();
+    let after = probe.finish();
+    assert_eq!(owner(&cluster), second, "the address stays where it works\n{}", cluster.logs());
+    assert_eq!(claimants(&cluster, seen), [second], "only the holder spoke\n{}", cluster.logs());
+    assert_eq!(after.outages.len(), 1, "the return costs nothing: {after:?}\n{}", cluster.logs());
+}
+
+#[test]
+fn a_speaker_that_is_stopped_hands_over_without_losing_a_packet() {
+    require!();
+    let (mut cluster, probe) = running(&examples());
+    let first = owner(&cluster);
+    let index = index_of(&cluster, &first);
+    let status = cluster.speakers[index].stop().unwrap();
+    assert!(status.success(), "{status}\n{}", cluster.logs());
+    cluster.until("another node answers", LIMIT, |cluster| owner(cluster) != first).unwrap();
+    let report = probe.finish();
+    assert_eq!(report.lost, 0, "{report:?}\n{}", cluster.logs());
+}
+
+#[test]
+fn a_killed_speaker_loses_its_addresses_to_another_node() {
+    require!();
+    let (mut cluster, _probe) = running(&examples());
+    let first = owner(&cluster);
+    let index = index_of(&cluster, &first);
+    cluster.speakers[index].kill().unwrap();
+    cluster.until("another node answers", LIMIT, |cluster| owner(cluster) != first).unwrap();
+}
+
+#[test]
+fn an_address_that_is_taken_away_is_answered_by_nobody() {
+    require!();
+    let manifests = Manifests::copy_of_examples("taken-away");
+    let (cluster, _probe) = running(&manifests.0);
+    manifests.edit("web.yaml", |text| text.replace("type: LoadBalancer", "type: ClusterIP"));
+    cluster
+        .until("nobody answers", LIMIT, |cluster| {
+            cluster.lan.client.forget_neighbour(cluster.address).unwrap();
+            http::get(&cluster.lan.client, cluster.http(), "/", Duration::from_millis(200)).is_err()
+        })
+        .unwrap();
+    manifests.edit("web.yaml", |text| text.replace("type: ClusterIP", "type: LoadBalancer"));
+    cluster
+        .until("it is answered again", LIMIT, |cluster| {
+            http::get(&cluster.lan.client, cluster.http(), "/", Duration::from_millis(200)).is_ok()
+        })
+        .unwrap();
+}
+
+#[test]
+fn a_file_that_stops_parsing_changes_nothing() {
+    require!();
+    let manifests = Manifests::copy_of_examples("stops-parsing");
+    let (cluster, probe) = running(&manifests.0);
+    manifests.edit("web.yaml", |text| format!("{text}\n  - : [broken\n"));
+    cluster
+        .until("every node reports the file", LIMIT, |cluster| {
+            cluster.speakers.iter().all(|speaker| speaker.log().contains("web.yaml:"))
+        })
+        .unwrap();
+    let report = probe.finish();
+    assert_eq!(report.lost, 0, "the last good state stays in force\n{}", cluster.logs());
+}
+
+#[test]
+fn an_advertisement_for_an_interface_that_the_node_lacks_is_reported_and_not_announced() {
+    require!();
+    let manifests = Manifests::copy_of_examples("no-interface");
+    manifests.edit("pool.yaml", |text| {
+        text.replace("ipAddressPools:", "interfaces: [eth9]\n  ipAddressPools:")
+    });
+    let lan = Lan::with_nodes(1).unwrap();
+    let node = &lan.nodes[0];
+    let binary = binary().unwrap();
+    let speaker = lab::ferrolb::Ferrolb::start(&node.host, &binary, &manifests.0, &[]).unwrap();
+    speaker.process().wait_for_log("eth9", LIMIT).unwrap();
+    let log = speaker.log();
+    assert!(log.contains("ERROR") && !log.contains("panicked"), "{log}");
+    let address = Ipv4Addr::new(192, 0, 2, 200);
+    assert!(!log.contains(&format!("claimed address={address}")), "{log}");
+}

@@ -1,0 +1,59 @@
+//! `cargo xtask bench NAME`: every figure of ferrolb, measured here.
+//!
+//! A benchmark starts the release binary as separate processes with default flags. What measures
+//! shares neither code nor clock with it. A sample that failed counts as the worst there can be.
+
+mod l2;
+mod row;
+
+use std::process::ExitCode;
+
+use anyhow::Result;
+use clap::ValueEnum;
+
+use crate::output::Format;
+use crate::program::{self, Profile};
+use crate::{packages, rights};
+
+/// Measure what ferrolb promises; fails when a goal is missed
+#[derive(clap::Args)]
+pub(crate) struct Arguments {
+    /// What to measure
+    #[arg(value_enum)]
+    name: Bench,
+    /// How often each figure is sampled
+    #[arg(long, default_value_t = 10, value_parser = clap::value_parser!(u16).range(1..))]
+    runs: u16,
+    /// For people or for programs
+    #[arg(short, long, value_enum, default_value = "text")]
+    output: Format,
+}
+
+/// The benchmarks.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum Bench {
+    /// How long an address on the LAN is away when something happens to its owner
+    L2,
+}
+
+/// Runs a benchmark and prints its rows. Fails when a goal is missed.
+pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode> {
+    packages::bring(packages::LAB)?;
+    let binary = program::build(Profile::Release)?;
+    if let Some(code) = rights::again_with_rights()? {
+        return Ok(code);
+    }
+    let rows = match arguments.name {
+        Bench::L2 => l2::run(arguments.runs, &binary)?,
+    };
+    match arguments.output {
+        Format::Json => {
+            for row in &rows {
+                println!("{}", serde_json::to_string(row)?);
+            }
+        }
+        Format::Text => print!("{}", row::table(&rows)),
+    }
+    let is_met = rows.iter().all(|row| row.ok);
+    Ok(if is_met { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}

@@ -1,0 +1,37 @@
+//! The commands, each in a file of its own.
+
+use std::process::ExitCode;
+
+use anyhow::Result;
+use clap::{Parser, Subcommand};
+
+use crate::{bench, demo, install, test, tidy};
+
+#[derive(Parser)]
+#[command(bin_name = "cargo xtask", about, disable_help_subcommand = true)]
+pub(crate) struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    Bench(bench::Arguments),
+    Demo(demo::Arguments),
+    Install(install::Arguments),
+    Test(test::Arguments),
+    Tidy(tidy::Arguments),
+}
+
+impl Arguments {
+    /// Does what the command line asks for.
+    pub(crate) fn run(&self) -> Result<ExitCode> {
+        match &self.command {
+            Command::Bench(arguments) => bench::run(arguments),
+            Command::Demo(arguments) => demo::run(arguments),
+            Command::Install(arguments) => install::run(arguments),
+            Command::Test(arguments) => test::run(arguments),
+            Command::Tidy(arguments) => tidy::run(arguments),
+        }
+    }
+}
