@@ -99,13 +99,14 @@ pub fn assign_all(facts: &Facts, choice: Choice) -> Assignments {
         };
         (service.requested_addresses.is_empty(), hash, *name)
     });
-    for (name, service) in waiting {
-        match assign(name, service, pools, &all.ledger, choice) {
-            Ok(assignment) => all.give(&Request::new(name, service, pools), assignment),
-            Err(refusal) => {
-                all.refusals.insert(name.clone(), refusal);
-            }
-        }
+    for (name, service) in &waiting {
+        all.serve(name, service, pools, choice);
+    }
+    // Whatever is refused is asked for once more, now that all are served: the reason then does not
+    // depend on who was served when, and its counts are those that everyone sees.
+    waiting.retain(|(name, _)| all.refusals.contains_key(*name));
+    for (name, service) in &waiting {
+        all.serve(name, service, pools, choice);
     }
     all
 }
@@ -135,9 +136,19 @@ pub fn assign(
 }
 
 impl Assignments {
+    fn serve(&mut self, name: &ServiceName, service: &Service, pools: Pools<'_>, choice: Choice) {
+        match assign(name, service, pools, &self.ledger, choice) {
+            Ok(assignment) => self.give(&Request::new(name, service, pools), assignment),
+            Err(refusal) => {
+                self.refusals.insert(name.clone(), refusal);
+            }
+        }
+    }
+
     fn give(&mut self, request: &Request<'_>, assignment: Assignment) {
         match self.ledger.book(&assignment.addresses, &request.claim) {
             Ok(()) => {
+                self.refusals.remove(request.name);
                 self.given.insert(request.name.clone(), assignment);
             }
             Err(refusal) => {

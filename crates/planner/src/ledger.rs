@@ -129,7 +129,7 @@ impl Ledger {
         }
     }
 
-    /// Who has `address`, in the order in which they got it.
+    /// Who has `address`, in the order of their names.
     pub fn holders(&self, address: IpAddr) -> impl Iterator<Item = &Claim> {
         self.book.get(&address).into_iter().flatten()
     }
@@ -182,11 +182,10 @@ impl Ledger {
 
     fn insert(&mut self, address: IpAddr, claim: &Claim) {
         let holders = self.book.entry(address).or_default();
+        let place = holders.binary_search_by(|holder| holder.service.cmp(&claim.service));
         // The same address twice is one address.
-        if holders.iter().any(|holder| holder.service == claim.service) {
-            return;
-        }
-        holders.push(claim.clone());
+        let Err(place) = place else { return };
+        holders.insert(place, claim.clone());
         self.taken.insert(address);
         self.by_service.entry(claim.service.clone()).or_default().push(address);
         if let Some(key) = &claim.sharing_key {

@@ -384,6 +384,17 @@ fn a_full_pool_is_the_reason_even_where_dual_stack_is_preferred() {
 }
 
 #[test]
+fn a_refusal_is_about_what_is_left_in_the_end() {
+    // When b is served an IPv4 address is still free, which c gets.
+    let dual = |name| service(name).needs(RequireDual);
+    let pools = [("p", pool(["192.0.2.0/31", "fc00::1/128"]))];
+    let all = assign_all(&facts([dual("a"), dual("b"), service("c")], pools), Choice::FirstFree);
+    let refusal = all.refusals.values().next().unwrap().to_string();
+    let want = "no pool can serve it: `p` has no IPv4 address left, 2 of 2 are in use";
+    assert_eq!(refusal, want);
+}
+
+#[test]
 fn released_first_a_service_can_be_given_its_own_address_again() {
     let shrinking = service("a").has(["192.0.2.1", "fc00::1"]);
     let facts = facts([shrinking], [("p", pool(["192.0.2.1/32", "fc00::1/128"]))]);
