@@ -1,9 +1,12 @@
 //! The world around the decisions: objects in, frames out. The only crate with sockets and tasks.
 
 pub mod api;
+pub mod args;
 pub mod cli;
+pub mod log;
 pub mod net;
 pub mod parse;
 pub mod source;
 pub mod speaker;
+pub mod standalone;
 pub mod told;

@@ -125,7 +125,10 @@ impl Desk {
             tracing::warn!("{warning}");
         }
         let given = assignments.given.iter().flat_map(|(name, given)| {
-            given.addresses.iter().map(move |at| format!("{name} has {at} from pool {}", given.pool))
+            given
+                .addresses
+                .iter()
+                .map(move |at| format!("{name} has {at} from pool {}", given.pool))
         });
         let silences = plan.silences.iter().map(|left| left.to_string());
         for note in self.notes.news(given.chain(silences)) {
