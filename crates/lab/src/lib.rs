@@ -13,10 +13,11 @@
 //! | [`kube_proxy`], [`pod`] | what Kubernetes brings: forwarding to pods, and the pods |
 //! | [`http`], [`probe`] | a client's view: one request, or a packet each millisecond |
 //! | [`capture`] | the switch's view: who says ARP what |
-//! | [`ferrolb`] | the program under test |
+//! | [`ferrolb`], [`cluster`] | the program under test; one on every node, with a Service to look at |
 //! | [`mac`], [`Report`] | values |
 
 pub mod capture;
+pub mod cluster;
 pub mod ferrolb;
 pub mod http;
 pub mod kube_proxy;

@@ -10,6 +10,7 @@
 //!
 //! Every node reads the same manifests; a node forwards to its own pod. The client's kernel is an
 //! ordinary one, and its probe sends a packet each millisecond through the address.
+#![expect(clippy::unwrap_used, reason = "a fixture that fails is a failed test")]
 
 use std::fs;
 use std::net::Ipv4Addr;
