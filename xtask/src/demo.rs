@@ -87,7 +87,10 @@ fn tell_story(binary: &Path, tell: &Teller) -> Result<Story> {
     std::thread::sleep(CALM);
     let report = probe.finish();
     let outage_ms = report.longest_outage.as_secs_f64() * 1000.0;
-    tell.step(&format!("out of reach for {outage_ms:.0} ms ({} packets, one a millisecond)", report.lost));
+    tell.step(&format!(
+        "out of reach for {outage_ms:.0} ms ({} packets, one a millisecond)",
+        report.lost
+    ));
 
     let new_owner = cluster.owner()?.host.name.clone();
     ensure!(new_owner != owner, "{owner} is dead, and the client still sends to it");

@@ -15,7 +15,7 @@ pub(crate) fn run(_: &Arguments) -> Result<ExitCode> {
         tools::require_components()?;
         packages::bring(packages::LAB)?;
         for tool in [tools::NEXTEST, tools::DENY] {
-            println!("    `{}` is `{}`", tool.name, tool.bring()?.display());
+            eprintln!("    `{}` is `{}`", tool.name, tool.bring()?.display());
         }
         Ok(())
     })?;

@@ -2,38 +2,25 @@
 
 use std::process::ExitCode;
 
-use clap::{Parser, Subcommand};
+use clap::Parser as _;
 
+mod bench;
+mod command;
+mod demo;
 mod install;
+mod output;
 mod packages;
+mod program;
 mod report;
+mod rights;
 mod step;
 mod test;
 mod tidy;
 mod tools;
 mod workspace;
 
-#[derive(Parser)]
-#[command(bin_name = "cargo xtask", about, disable_help_subcommand = true)]
-struct Arguments {
-    #[command(subcommand)]
-    command: Command,
-}
-
-#[derive(Subcommand)]
-enum Command {
-    Install(install::Arguments),
-    Test(test::Arguments),
-    Tidy(tidy::Arguments),
-}
-
 fn main() -> ExitCode {
-    let result = match Arguments::parse().command {
-        Command::Install(arguments) => install::run(&arguments),
-        Command::Test(arguments) => test::run(&arguments),
-        Command::Tidy(arguments) => tidy::run(&arguments),
-    };
-    result.unwrap_or_else(|error| {
+    command::Arguments::parse().run().unwrap_or_else(|error| {
         eprintln!("error: {error:#}");
         ExitCode::FAILURE
     })

@@ -41,7 +41,7 @@ pub(crate) fn bring(programs: &[Program]) -> Result<()> {
         return Ok(());
     }
     for Program { name, package, purpose } in &missing {
-        println!("    `{name}` is missing: {purpose}; the Debian package `{package}` has it");
+        eprintln!("    `{name}` is missing: {purpose}; the Debian package `{package}` has it");
     }
     let packages: Vec<_> = missing.iter().map(|program| program.package).collect();
     let line = format!("apt-get install --yes --no-install-recommends {}", packages.join(" "));
@@ -50,7 +50,7 @@ pub(crate) fn bring(programs: &[Program]) -> Result<()> {
         "this machine has no apt-get: install what is named above by its own means"
     );
     ensure!(is_root(), "only root can install packages: run `sudo {line}`, then this again");
-    println!("    {line}");
+    eprintln!("    {line}");
     install(Path::new(POLICY), &packages, &mut Command::new("sh"))
 }
 
@@ -60,6 +60,7 @@ fn install(policy: &Path, packages: &[&str], shell: &mut Command) -> Result<()> 
         .arg(policy)
         .args(packages)
         .stdin(Stdio::null())
+        .stdout(std::io::stderr())
         .status()
         .context("starting `sh`")?;
     if !status.success() {

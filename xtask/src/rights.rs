@@ -40,7 +40,9 @@ pub(crate) fn again_with_rights() -> Result<Option<ExitCode>> {
     }
     let program = env::current_exe().context("looking for this program")?;
     let Some(mut command) = with_rights(program) else {
-        bail!("making network namespaces needs root or user namespaces, and has neither; {AS_ROOT}");
+        bail!(
+            "making network namespaces needs root or user namespaces, and has neither; {AS_ROOT}"
+        );
     };
     let status = command.args(env::args_os().skip(1)).status().context("starting `unshare`")?;
     let code = status.code().and_then(|code| u8::try_from(code).ok());

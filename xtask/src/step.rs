@@ -1,19 +1,24 @@
 //! One step of a command: a headline, a program, the time it took.
 
+use std::io;
 use std::process::Command;
 use std::time::Instant;
 
 use anyhow::{Context as _, Result, bail};
 
-/// Prints a headline, runs the program and prints the time it took.
+/// Prints a headline, runs the program and prints the time it took. All of it goes to standard
+/// error, the program's own output too: standard output belongs to results.
 ///
 /// # Errors
 ///
 /// If the program cannot be started or fails; `mend` says what to do then.
 pub(crate) fn run(name: &str, command: &mut Command, mend: &str) -> Result<()> {
     timed(name, || {
-        println!("    {}", shown(command));
-        let status = command.status().with_context(|| format!("starting `{}`", shown(command)))?;
+        eprintln!("    {}", shown(command));
+        let status = command
+            .stdout(io::stderr())
+            .status()
+            .with_context(|| format!("starting `{}`", shown(command)))?;
         if status.success() {
             return Ok(());
         }
@@ -27,11 +32,11 @@ pub(crate) fn run(name: &str, command: &mut Command, mend: &str) -> Result<()> {
 ///
 /// Those of `body`.
 pub(crate) fn timed<T>(name: &str, body: impl FnOnce() -> Result<T>) -> Result<T> {
-    println!("==> {name}");
+    eprintln!("==> {name}");
     let start = Instant::now();
     let result = body();
     let outcome = if result.is_ok() { "done" } else { "failed" };
-    println!("    {name}: {outcome} in {:.1} s", start.elapsed().as_secs_f64());
+    eprintln!("    {name}: {outcome} in {:.1} s", start.elapsed().as_secs_f64());
     result
 }
 

@@ -7,8 +7,8 @@ use anyhow::{Context as _, Result};
 
 use crate::report::Report;
 use crate::step;
-use crate::workspace::{at_root, cargo, is_ci, is_root, root};
-use crate::{packages, tidy, tools};
+use crate::workspace::{at_root, cargo, is_ci, root};
+use crate::{packages, rights, tidy, tools};
 
 /// Check and test everything; what is missing on this machine is installed
 #[derive(clap::Args)]
@@ -22,9 +22,6 @@ pub(crate) struct Arguments {
 
 /// Tests that build networks; they are the slow ones.
 const NO_LAB: &str = "not (package(lab) & kind(test))";
-
-/// Namespaces of our own give an ordinary user what the lab needs.
-const UNSHARE: [&str; 4] = ["--user", "--map-root-user", "--net", "--mount"];
 
 pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode> {
     let nextest = step::timed("tools", || {
@@ -105,24 +102,9 @@ fn read(junit: &PathBuf) -> Result<Report> {
 
 /// nextest with the right to make network namespaces, if that can be had.
 fn with_rights(nextest: &Path) -> Command {
-    if is_root() {
-        return at_root(nextest);
-    }
-    let mut unshare = at_root("unshare");
-    unshare.args(UNSHARE);
-    if can_unshare() {
-        println!("    not root: tests run in a user namespace");
-        unshare.arg(nextest);
-        return unshare;
-    }
-    println!("    NOT ROOT, AND NO USER NAMESPACES HERE: TESTS OF THE LAB WILL BE SKIPPED");
-    println!("    to run them: `sudo --preserve-env=PATH,HOME cargo xtask test`");
-    at_root(nextest)
-}
-
-fn can_unshare() -> bool {
-    let mut probe = Command::new("unshare");
-    probe.args(UNSHARE).arg("true");
-    probe.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
-    probe.status().is_ok_and(|status| status.success())
+    rights::with_rights(nextest).unwrap_or_else(|| {
+        eprintln!("    NOT ROOT, AND NO USER NAMESPACES HERE: TESTS OF THE LAB WILL BE SKIPPED");
+        eprintln!("    to run them, {}", rights::AS_ROOT);
+        at_root(nextest)
+    })
 }

