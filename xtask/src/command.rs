@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use anyhow::Result;
 use clap::{Parser, Subcommand};
 
-use crate::{bench, demo, install, test, tidy};
+use crate::{bench, codegen, demo, install, test, tidy};
 
 #[derive(Parser)]
 #[command(bin_name = "cargo xtask", about, disable_help_subcommand = true)]
@@ -17,6 +17,7 @@ pub(crate) struct Arguments {
 #[derive(Subcommand)]
 enum Command {
     Bench(bench::Arguments),
+    Codegen(codegen::Arguments),
     Demo(demo::Arguments),
     Install(install::Arguments),
     Test(test::Arguments),
@@ -28,6 +29,7 @@ impl Arguments {
     pub(crate) fn run(&self) -> Result<ExitCode> {
         match &self.command {
             Command::Bench(arguments) => bench::run(arguments),
+            Command::Codegen(arguments) => codegen::run(arguments),
             Command::Demo(arguments) => demo::run(arguments),
             Command::Install(arguments) => install::run(arguments),
             Command::Test(arguments) => test::run(arguments),

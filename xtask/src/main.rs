@@ -5,6 +5,7 @@ use std::process::ExitCode;
 use clap::Parser as _;
 
 mod bench;
+mod codegen;
 mod command;
 mod demo;
 mod install;
