@@ -9,6 +9,11 @@
 //! A shared address has one holder for all its Services, so its candidates must be able to serve
 //! each of them. A Service that no node can serve does not count: the others stay reachable.
 
+#[cfg(test)]
+mod build;
+mod conflicts;
+mod selection;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 use std::rc::Rc;
@@ -18,7 +23,8 @@ use crate::names::{AdvertisementName, NodeName, PoolName, ServiceName};
 use crate::owner::{self, Candidate};
 use crate::plan::{Candidacy, Interfaces, Left, Plan};
 use crate::reason::Silence;
-use crate::selector::{Labels, Selector};
+
+pub use conflicts::{Clash, Conflict, conflicts};
 
 /// What `node` announces.
 ///
@@ -174,11 +180,11 @@ impl<'a> Cluster<'a> {
         (name, pool): (&PoolName, &Pool),
     ) -> Result<Vec<&'a Advertisement<'a>>, Silence> {
         let all = self.advertisements.iter();
-        let of_pool: Vec<_> = all.filter(|ad| ad.spec.selects_pool(name, pool)).collect();
+        let of_pool: Vec<_> = all.filter(|ad| ad.spec.selection().pool(name, pool)).collect();
         if of_pool.is_empty() {
             return Err(Silence::NoAdvertisement { pool: name.clone() });
         }
-        let is_for_service = |ad: &&Advertisement<'_>| ad.spec.selects_service(service);
+        let is_for_service = |ad: &&Advertisement<'_>| ad.spec.selection().service(service);
         let of_service: Vec<_> = of_pool.into_iter().filter(is_for_service).collect();
         if of_service.is_empty() {
             return Err(Silence::ServiceNotSelected { pool: name.clone() });
@@ -209,25 +215,6 @@ fn unfitness(facts: &Facts, name: &NodeName) -> Option<Silence> {
     }
 }
 
-/// Whether any selector matches; an empty list matches everything.
-fn matches_any(selectors: &[Selector], labels: &Labels) -> bool {
-    selectors.is_empty() || selectors.iter().any(|selector| selector.matches(labels))
-}
-
-impl L2Advertisement {
-    fn selects_pool(&self, name: &PoolName, pool: &Pool) -> bool {
-        let selects_all = self.pools.is_empty() && self.pool_selectors.is_empty();
-        let mut selectors = self.pool_selectors.iter();
-        selects_all
-            || self.pools.contains(name)
-            || selectors.any(|selector| selector.matches(&pool.labels))
-    }
-
-    fn selects_service(&self, service: &Service) -> bool {
-        matches_any(&self.service_selectors, &service.labels)
-    }
-}
-
 impl<'a> Advertisement<'a> {
     fn all(facts: &'a Facts) -> Vec<Self> {
         let score = |spec: &L2Advertisement, node: &Node| {
@@ -237,7 +224,7 @@ impl<'a> Advertisement<'a> {
         };
         let all = facts.l2_advertisements.iter();
         all.map(|(name, spec)| {
-            let is_selected = |node: &Node| matches_any(&spec.node_selectors, &node.labels);
+            let is_selected = |node: &Node| spec.selection().node(&node.labels);
             let nodes = facts.nodes.iter().filter(|(_, node)| is_selected(node));
             let nodes = nodes.map(|(name, node)| (name, score(spec, node))).collect();
             Self { name, spec, nodes }

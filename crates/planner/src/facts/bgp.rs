@@ -1,5 +1,7 @@
 //! What is announced to routers, and to which.
 
+mod community;
+
 use std::collections::BTreeSet;
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr};
@@ -50,7 +52,7 @@ impl Default for BgpAdvertisement {
 }
 
 /// A tag on a route, of any of the three kinds.
-#[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
+#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
 pub enum Community {
     /// RFC 1997: by convention an AS number and a number of its own, `65000:100`.
     Standard(u32),

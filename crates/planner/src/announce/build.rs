@@ -1,0 +1,94 @@
+//! Builders for tests of what routers are told.
+
+use std::num::NonZeroU32;
+use std::time::Duration;
+
+use crate::build::{address, on, selector};
+use crate::facts::Facts;
+use crate::facts::bgp::{BfdProfile, BgpAdvertisement, Peer, PeerAddress, RemoteAsn};
+
+pub(super) fn asn(number: u32) -> NonZeroU32 {
+    NonZeroU32::new(number).unwrap()
+}
+
+/// A router in another AS, that all nodes have a session with.
+pub(super) fn external() -> Peer {
+    Peer {
+        node_selectors: Vec::new(),
+        at: PeerAddress::Ip(address("198.51.100.1")),
+        port: 179,
+        source: None,
+        my_asn: asn(65000),
+        local_asn: None,
+        remote_asn: RemoteAsn::Number(asn(65001)),
+        router_id: None,
+        hold_time: None,
+        keepalive_time: None,
+        connect_time: None,
+        is_multihop: false,
+        has_graceful_restart: false,
+        is_dual_stack: false,
+        is_multiprotocol_disabled: false,
+        vrf: None,
+        password: None,
+        bfd: None,
+    }
+}
+
+impl Peer {
+    /// Watched with BFD, with echo packets or without.
+    pub(super) fn watched(self, echo_interval: Option<Duration>) -> Self {
+        let profile = BfdProfile {
+            receive_interval: Duration::from_millis(300),
+            transmit_interval: Duration::from_millis(300),
+            detect_multiplier: 3,
+            echo_interval,
+            is_passive: false,
+            minimum_ttl: None,
+        };
+        Self { bfd: Some(profile), ..self }
+    }
+}
+
+/// An advertisement of everything from everywhere to everyone.
+pub(super) fn everything() -> BgpAdvertisement {
+    BgpAdvertisement::default()
+}
+
+impl BgpAdvertisement {
+    pub(super) fn aggregated(self, aggregation_v4: u8, aggregation_v6: u8) -> Self {
+        Self { aggregation_v4, aggregation_v6, ..self }
+    }
+
+    pub(super) fn preferred(self, local_pref: u32) -> Self {
+        Self { local_pref: Some(local_pref), ..self }
+    }
+
+    pub(super) fn to<const N: usize>(self, peers: [&str; N]) -> Self {
+        Self { peers: peers.map(Into::into).into(), ..self }
+    }
+
+    pub(super) fn from<const N: usize>(self, nodes: [&str; N]) -> Self {
+        Self { node_selectors: on(nodes), ..self }
+    }
+
+    pub(super) fn of_pools<const N: usize>(self, pools: [&str; N]) -> Self {
+        Self { pools: pools.map(Into::into).into(), ..self }
+    }
+
+    pub(super) fn for_tier(self, tier: &str) -> Self {
+        Self { service_selectors: vec![selector([("tier", tier)])], ..self }
+    }
+}
+
+impl Facts {
+    pub(super) fn told(mut self, name: &str, advertisement: BgpAdvertisement) -> Self {
+        self.bgp_advertisements.insert(name.into(), advertisement);
+        self
+    }
+
+    pub(super) fn peer(mut self, name: &str, peer: Peer) -> Self {
+        self.peers.insert(name.into(), peer);
+        self
+    }
+}

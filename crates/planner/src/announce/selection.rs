@@ -1,0 +1,63 @@
+//! What advertisements of both kinds select by.
+
+use std::collections::BTreeSet;
+
+use crate::facts::bgp::BgpAdvertisement;
+use crate::facts::{L2Advertisement, Pool, Service};
+use crate::names::PoolName;
+use crate::selector::{Labels, Selector};
+
+/// The selectors of an advertisement. An empty list selects everything.
+#[derive(Clone, Copy)]
+pub(super) struct Selection<'a> {
+    pools: &'a BTreeSet<PoolName>,
+    pool_selectors: &'a [Selector],
+    node_selectors: &'a [Selector],
+    service_selectors: &'a [Selector],
+}
+
+impl Selection<'_> {
+    /// By name or by label; all pools only if neither is given.
+    pub(super) fn pool(&self, name: &PoolName, pool: &Pool) -> bool {
+        let selects_all = self.pools.is_empty() && self.pool_selectors.is_empty();
+        let mut selectors = self.pool_selectors.iter();
+        selects_all
+            || self.pools.contains(name)
+            || selectors.any(|selector| selector.matches(&pool.labels))
+    }
+
+    pub(super) fn node(&self, labels: &Labels) -> bool {
+        matches_any(self.node_selectors, labels)
+    }
+
+    pub(super) fn service(&self, service: &Service) -> bool {
+        matches_any(self.service_selectors, &service.labels)
+    }
+}
+
+/// Whether any selector matches; an empty list matches everything.
+pub(super) fn matches_any(selectors: &[Selector], labels: &Labels) -> bool {
+    selectors.is_empty() || selectors.iter().any(|selector| selector.matches(labels))
+}
+
+impl L2Advertisement {
+    pub(super) fn selection(&self) -> Selection<'_> {
+        Selection {
+            pools: &self.pools,
+            pool_selectors: &self.pool_selectors,
+            node_selectors: &self.node_selectors,
+            service_selectors: &self.service_selectors,
+        }
+    }
+}
+
+impl BgpAdvertisement {
+    pub(super) fn selection(&self) -> Selection<'_> {
+        Selection {
+            pools: &self.pools,
+            pool_selectors: &self.pool_selectors,
+            node_selectors: &self.node_selectors,
+            service_selectors: &self.service_selectors,
+        }
+    }
+}
