@@ -4,8 +4,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::net::IpAddr;
 
-use crate::names::{NodeName, ServiceName};
-use crate::reason::Silence;
+use ipnet::IpNet;
+
+use crate::facts::bgp::Community;
+use crate::names::{NodeName, PeerName, ServiceName};
+use crate::reason::{Protocol, Silence};
 
 /// What one node announces and what it does not, with the reason.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
@@ -15,7 +18,10 @@ pub struct Plan {
     /// Every node computes the same order. A node that is no candidate keeps the entry too: it may
     /// hold the address from before.
     pub candidacies: BTreeMap<IpAddr, Candidacy>,
-    /// Addresses of Services that this node does not announce.
+    /// All that each router is told; an entry for every router that this node has a session with.
+    pub peers: BTreeMap<PeerName, Routes>,
+    /// Addresses of Services that this node does not announce, ordered by Service, address,
+    /// protocol and peer.
     pub silences: Vec<Left>,
 }
 
@@ -39,6 +45,23 @@ pub enum Interfaces {
     Named(BTreeSet<String>),
 }
 
+/// All that one router is told.
+pub type Routes = BTreeMap<IpNet, Route>;
+
+/// What a router is told of one prefix.
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
+pub struct Route {
+    /// Where packets go; `None` is to the speaker itself, at its address on the session.
+    pub next_hop: Option<IpAddr>,
+    /// LOCAL_PREF (RFC 4271 section 5.1.5); `None` is the default, and always so for a router in
+    /// another AS.
+    pub local_pref: Option<u32>,
+    /// Tags for the router.
+    pub communities: BTreeSet<Community>,
+    /// Services with an address in the prefix.
+    pub services: BTreeSet<ServiceName>,
+}
+
 /// A Service's address that is not announced by this node.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Left {
@@ -46,8 +69,19 @@ pub struct Left {
     pub service: ServiceName,
     /// Its address; `None` when it has none.
     pub address: Option<IpAddr>,
+    /// How it is not announced.
+    pub protocol: Protocol,
+    /// The router that it is not announced to; `None` on the LAN, and for all routers alike.
+    pub peer: Option<PeerName>,
     /// Why.
     pub silence: Silence,
+}
+
+impl Left {
+    /// Its place among others.
+    pub(crate) fn place(&self) -> (&ServiceName, Option<IpAddr>, Protocol, Option<&PeerName>) {
+        (&self.service, self.address, self.protocol, self.peer.as_ref())
+    }
 }
 
 /// Items joined by commas.
@@ -61,7 +95,31 @@ impl fmt::Display for Plan {
         for (address, candidacy) in &self.candidacies {
             writeln!(f, "candidate {address} {candidacy}")?;
         }
+        for (peer, routes) in &self.peers {
+            if routes.is_empty() {
+                writeln!(f, "no route to {peer}")?;
+            }
+            for (prefix, route) in routes {
+                writeln!(f, "route {prefix} to {peer}{route}")?;
+            }
+        }
         self.silences.iter().try_for_each(|left| writeln!(f, "{left}"))
+    }
+}
+
+impl fmt::Display for Route {
+    /// What follows prefix and peer.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if let Some(next_hop) = self.next_hop {
+            write!(f, " via {next_hop}")?;
+        }
+        if let Some(local_pref) = self.local_pref {
+            write!(f, " local-pref {local_pref}")?;
+        }
+        if !self.communities.is_empty() {
+            write!(f, " communities {}", joined(&self.communities))?;
+        }
+        write!(f, " for {}", joined(&self.services))
     }
 }
 
@@ -83,10 +141,15 @@ impl fmt::Display for Interfaces {
 
 impl fmt::Display for Left {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { service, address, silence } = self;
-        match address {
-            Some(address) => write!(f, "silent {service} {address} lan: {silence}"),
-            None => write!(f, "silent {service} lan: {silence}"),
+        let Self { service, address, protocol, peer, silence } = self;
+        write!(f, "silent {service}")?;
+        if let Some(address) = address {
+            write!(f, " {address}")?;
         }
+        write!(f, " {protocol}")?;
+        if let Some(peer) = peer {
+            write!(f, " to {peer}")?;
+        }
+        write!(f, ": {silence}")
     }
 }

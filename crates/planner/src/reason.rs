@@ -131,20 +131,53 @@ pub enum Conflict {
     },
 }
 
-/// Why a node does not announce an address of a Service on the LAN.
+/// How addresses are announced.
+#[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
+pub enum Protocol {
+    /// To routers.
+    Bgp,
+    /// To the hosts on the network of a node, by ARP.
+    Lan,
+}
+
+impl Protocol {
+    /// The kind of the objects that say what is announced.
+    fn advertisement(self) -> &'static str {
+        match self {
+            Self::Bgp => "BGPAdvertisement",
+            Self::Lan => "L2Advertisement",
+        }
+    }
+}
+
+/// Why a node does not announce an address of a Service, on the LAN or to routers.
 ///
-/// That another node comes first is no such reason: who of the candidates announces is decided
-/// among the speakers.
+/// That another node comes first on the LAN is no such reason: who of the candidates announces is
+/// decided among the speakers.
 #[derive(Clone, Debug, Eq, Ord, PartialEq, PartialOrd)]
 pub enum Silence {
+    /// Two advertisements for Service and node give the same routes different local preferences.
+    ConflictingAdvertisements {
+        /// The first by name.
+        one: AdvertisementName,
+        /// The first that it is in conflict with.
+        other: AdvertisementName,
+    },
     /// IPv6 is not announced on the LAN by this version.
     FamilyNotAnnounced,
+    /// The session with the router does not carry routes of the family.
+    FamilyNotCarried {
+        /// The family.
+        family: Family,
+    },
     /// The addresses of the Service are not all in one pool.
     InNoPool,
     /// The Service has no address.
     NoAddress,
     /// No advertisement selects the pool.
     NoAdvertisement {
+        /// Advertisements of which kind.
+        kind: Protocol,
         /// The pool.
         pool: PoolName,
     },
@@ -159,6 +192,8 @@ pub enum Silence {
     NodeNetworkUnavailable,
     /// No advertisement for the Service selects the node.
     NodeNotSelected {
+        /// Advertisements of which kind.
+        kind: Protocol,
         /// The advertisements for the Service.
         advertisements: BTreeSet<AdvertisementName>,
     },
@@ -168,10 +203,19 @@ pub enum Silence {
     NoHealthyEndpoint,
     /// No endpoint on the node is healthy, and the Service forwards only to these.
     NoHealthyLocalEndpoint,
+    /// The node has no session with any router.
+    NoPeer,
     /// The node runs no speaker.
     NoSpeaker,
+    /// No advertisement for Service and node is for the router.
+    PeerNotSelected {
+        /// The advertisements for Service and node.
+        advertisements: BTreeSet<AdvertisementName>,
+    },
     /// Advertisements select the pool, but not the Service.
     ServiceNotSelected {
+        /// Advertisements of which kind.
+        kind: Protocol,
         /// The pool.
         pool: PoolName,
     },
@@ -249,7 +293,9 @@ impl Silence {
     /// The reason as a metric label and as the `reason` of `plan -o json`.
     pub fn label(&self) -> &'static str {
         match self {
+            Self::ConflictingAdvertisements { .. } => "conflictingAdvertisements",
             Self::FamilyNotAnnounced => "familyNotAnnounced",
+            Self::FamilyNotCarried { .. } => "familyNotCarried",
             Self::InNoPool => "ipNotAllowed",
             Self::NoAddress => "noIPAllocated",
             Self::NoAdvertisement { .. } => "noMatchingAdvertisement",
@@ -260,7 +306,9 @@ impl Silence {
             Self::NodeUnknown => "nodeUnknown",
             Self::NoHealthyEndpoint => "noEndpoints",
             Self::NoHealthyLocalEndpoint => "noLocalEndpoints",
+            Self::NoPeer => "noPeer",
             Self::NoSpeaker => "noSpeaker",
+            Self::PeerNotSelected { .. } => "peerNotSelected",
             Self::ServiceNotSelected { .. } => "serviceNotSelected",
             Self::SharerNotServed { .. } => "sharerNotServed",
             Self::SharingWithServiceSelectors { .. } => "sharedIPWithServiceSelector",
@@ -358,32 +406,54 @@ impl fmt::Display for Conflict {
     }
 }
 
+impl fmt::Display for Protocol {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Bgp => "bgp",
+            Self::Lan => "lan",
+        })
+    }
+}
+
 impl fmt::Display for Silence {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
+            Self::ConflictingAdvertisements { one, other } => write!(
+                f,
+                "BGPAdvertisements `{one}` and `{other}` give the same routes different local \
+                 preferences"
+            ),
             Self::FamilyNotAnnounced => {
                 f.write_str("IPv6 is not announced on the LAN by this version")
             }
+            Self::FamilyNotCarried { family } => {
+                write!(f, "the session does not carry {family} routes")
+            }
             Self::InNoPool => f.write_str("its addresses are not all in one pool"),
             Self::NoAddress => f.write_str("it has no address"),
-            Self::NoAdvertisement { pool } => {
-                write!(f, "no L2Advertisement selects pool `{pool}`")
+            Self::NoAdvertisement { kind, pool } => {
+                write!(f, "no {} selects pool `{pool}`", kind.advertisement())
             }
             Self::NoCandidate { here } => write!(f, "no node can announce it; on this one, {here}"),
             Self::NodeExcluded => {
                 f.write_str("this node has the label that excludes it from load balancers")
             }
             Self::NodeNetworkUnavailable => f.write_str("the network of this node is unavailable"),
-            Self::NodeNotSelected { advertisements } => {
-                let names = quoted(advertisements.iter());
-                write!(f, "no L2Advertisement for it selects this node, only others: {names}")
+            Self::NodeNotSelected { kind, advertisements } => {
+                let (kind, names) = (kind.advertisement(), quoted(advertisements.iter()));
+                write!(f, "no {kind} for it selects this node, only others: {names}")
             }
             Self::NodeUnknown => f.write_str("this node is unknown"),
             Self::NoHealthyEndpoint => f.write_str("no endpoint is healthy"),
             Self::NoHealthyLocalEndpoint => f.write_str("no endpoint on this node is healthy"),
+            Self::NoPeer => f.write_str("this node has no session with any BGPPeer"),
             Self::NoSpeaker => f.write_str("this node runs no speaker"),
-            Self::ServiceNotSelected { pool } => {
-                write!(f, "the L2Advertisements of pool `{pool}` do not select it")
+            Self::PeerNotSelected { advertisements } => {
+                let names = quoted(advertisements.iter());
+                write!(f, "the BGPAdvertisements for it are for other peers: {names}")
+            }
+            Self::ServiceNotSelected { kind, pool } => {
+                write!(f, "the {}s of pool `{pool}` do not select it", kind.advertisement())
             }
             Self::SharerNotServed { sharer } => {
                 write!(f, "it shares the address with `{sharer}`, which this node cannot serve")

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use crate::build::{address, on, selector};
 use crate::facts::Facts;
-use crate::facts::bgp::{BfdProfile, BgpAdvertisement, Peer, PeerAddress, RemoteAsn};
+use crate::facts::bgp::{BfdProfile, BgpAdvertisement, Community, Peer, PeerAddress, RemoteAsn};
 
 pub(super) fn asn(number: u32) -> NonZeroU32 {
     NonZeroU32::new(number).unwrap()
@@ -35,7 +35,17 @@ pub(super) fn external() -> Peer {
     }
 }
 
+/// A router in our AS, that all nodes have a session with.
+pub(super) fn internal() -> Peer {
+    Peer { remote_asn: RemoteAsn::Internal, ..external() }
+}
+
 impl Peer {
+    /// Only these nodes have a session with it.
+    pub(super) fn of<const N: usize>(self, nodes: [&str; N]) -> Self {
+        Self { node_selectors: on(nodes), ..self }
+    }
+
     /// Watched with BFD, with echo packets or without.
     pub(super) fn watched(self, echo_interval: Option<Duration>) -> Self {
         let profile = BfdProfile {
@@ -62,6 +72,11 @@ impl BgpAdvertisement {
 
     pub(super) fn preferred(self, local_pref: u32) -> Self {
         Self { local_pref: Some(local_pref), ..self }
+    }
+
+    pub(super) fn tagged<const N: usize>(self, communities: [(u32, u32); N]) -> Self {
+        let standard = |(asn, number)| Community::Standard((asn << 16) | number);
+        Self { communities: communities.map(standard).into(), ..self }
     }
 
     pub(super) fn to<const N: usize>(self, peers: [&str; N]) -> Self {

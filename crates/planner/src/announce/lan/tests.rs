@@ -3,6 +3,7 @@
 use proptest::prelude::*;
 
 use super::*;
+use crate::announce::plan;
 use crate::build::{Build, address, endpoint, facts, labels, on, pool, selector, service};
 use crate::facts::Families::RequireDual;
 
