@@ -9,6 +9,7 @@ mod conflicts;
 mod lan;
 mod routes;
 mod selection;
+mod standing;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
@@ -20,6 +21,7 @@ use crate::range::Range;
 use crate::reason::Silence;
 
 pub use conflicts::{Clash, Conflict, conflicts};
+pub use standing::{Standing, standings};
 
 /// What `node` announces.
 ///

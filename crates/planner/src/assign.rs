@@ -9,6 +9,7 @@
 //! hashes to, so that nodes without a controller reach the same result each for itself.
 
 use std::collections::BTreeMap;
+use std::iter;
 use std::net::IpAddr;
 
 use sha2::{Digest, Sha256};
@@ -58,6 +59,16 @@ pub struct Assignments {
     pub lost: BTreeMap<ServiceName, Refusal>,
     /// Who has which address.
     pub ledger: Ledger,
+}
+
+impl Assignments {
+    /// Makes `facts` say that every Service has what it is given here, and nothing else.
+    pub fn fill(&self, facts: &mut Facts) {
+        for (name, service) in &mut facts.services {
+            let given = self.given.get(name);
+            service.addresses = given.map(|given| given.addresses.clone()).unwrap_or_default();
+        }
+    }
 }
 
 /// Pools, and what decides who they are for.
@@ -133,6 +144,36 @@ pub fn assign(
         return Ok(request.extend(kept, ledger, choice));
     }
     request.choose(ledger, choice)
+}
+
+/// The pools that come before the one that a Service has been given addresses of, each with what
+/// was in the way. None if it asks for a pool or for addresses: then no other pool matters.
+pub fn passed_over(
+    name: &ServiceName,
+    service: &Service,
+    pools: Pools<'_>,
+    assignments: &Assignments,
+) -> Vec<(PoolName, Obstacle)> {
+    let Some(given) = assignments.given.get(name) else { return Vec::new() };
+    let mut ledger = assignments.ledger.clone();
+    ledger.release(name);
+    let request = Request::new(name, service, pools);
+    if !service.requested_addresses.is_empty() || service.requested_pool.is_some() {
+        return Vec::new();
+    }
+    // Addresses are only added to the ledger, so a pool that was full is full at the end as well.
+    let (tiers, _) = request.tiers();
+    let wishes = wishes(service.families).iter();
+    let of_tier = |tier| wishes.clone().flat_map(move |wish| iter::repeat(*wish).zip(tier));
+    let tried = tiers.iter().flat_map(of_tier).map_while(|(wish, (pool, spec))| {
+        match request.find_all(spec, wish, &ledger, Choice::FirstFree) {
+            Ok(_) => None,
+            Err(obstacle) => Some((*pool, obstacle)),
+        }
+    });
+    let mut passed = once_each(tried.collect());
+    passed.retain(|(pool, _)| *pool != given.pool);
+    passed
 }
 
 impl Assignments {

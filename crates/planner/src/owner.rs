@@ -37,7 +37,7 @@ pub fn order<'a>(
 }
 
 /// Compared byte by byte. Part of the contract: speakers of two versions must agree.
-fn weight(NodeName(node): &NodeName, address: &str) -> [u8; 32] {
+pub(crate) fn weight(NodeName(node): &NodeName, address: &str) -> [u8; 32] {
     Sha256::new().chain_update(node).chain_update("#").chain_update(address).finalize().into()
 }
 

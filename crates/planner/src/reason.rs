@@ -1,7 +1,9 @@
 //! Every "no", by name: the log, the Event, the metric label and `explain` share these.
 //!
-//! Each has a sentence ([`std::fmt::Display`]) and a label that stays the same across versions.
-//! Where MetalLB has a word for a reason, the label is that word.
+//! Each has a sentence ([`std::fmt::Display`]), a label that stays the same across versions, and
+//! help that says how to mend it. Where MetalLB has a word for a reason, the label is that word.
+
+mod help;
 
 use std::collections::BTreeSet;
 use std::fmt;

@@ -610,3 +610,46 @@ fn any_addresses() -> impl Strategy<Value = Vec<IpAddr>> {
     ];
     prop::collection::vec(prop::sample::select(known.map(address).to_vec()), 1..3)
 }
+
+#[test]
+fn pools_that_come_before_are_passed_over_for_a_reason() {
+    let no_others = Allocation { priority: 1, ..Allocation::default() };
+    let pools = || {
+        [
+            ("a-full", pool(["192.0.2.1/32"])),
+            ("b-asked-for", not_automatic("192.0.2.2/32")),
+            ("c-six", pool(["fc00::/120"])),
+            ("d-good", pool(["198.51.100.0/24"])),
+            ("e-first", allocated("fc00:1::/120", no_others.clone())),
+            ("f-after", pool(["203.0.113.0/24"])),
+        ]
+    };
+    let rows = [
+        (
+            "chosen",
+            service("web"),
+            vec!["e-first noSuchFamily", "a-full exhausted", "c-six noSuchFamily"],
+        ),
+        ("it asks for the pool", service("web").asks_for_pool("f-after"), vec![]),
+        ("it asks for the address", service("web").asks_for(["203.0.113.7"]), vec![]),
+        ("it has none", service("web").asks_for_pool("none"), vec![]),
+    ];
+    for (name, web, want) in rows {
+        let facts = facts([service("old").has(["192.0.2.1"]), web], pools());
+        let all = assign_all(&facts, Choice::Hashed);
+        let web = "web".parse().unwrap();
+        let passed = passed_over(&web, &facts.services[&web], Pools::of(&facts), &all);
+        let passed: Vec<_> =
+            passed.iter().map(|(pool, why)| format!("{pool} {}", why.label())).collect();
+        assert_eq!(passed, want, "{name}");
+    }
+}
+
+#[test]
+fn filled_facts_hold_what_was_given_and_nothing_else() {
+    let services = [service("a"), service("b").has(["198.51.100.1"])];
+    let mut facts = facts(services, [("main", pool(["192.0.2.1/32"]))]);
+    assign_all(&facts, Choice::FirstFree).fill(&mut facts);
+    let addresses: Vec<_> = facts.services.values().map(|one| one.addresses.clone()).collect();
+    assert_eq!(addresses, [vec![address("192.0.2.1")], vec![]]);
+}
