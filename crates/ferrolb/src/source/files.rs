@@ -25,6 +25,8 @@ pub fn read(path: impl Into<PathBuf>) -> Reading {
 #[derive(Debug, Default)]
 pub struct Files {
     paths: Vec<PathBuf>,
+    /// Paths whose objects take the place of those of `paths` with the same name.
+    over: Vec<PathBuf>,
     known: BTreeMap<PathBuf, Known>,
 }
 
@@ -68,14 +70,37 @@ impl Files {
 
     /// The manifests of several paths; of objects that are there twice the first path's count.
     pub fn of(paths: impl IntoIterator<Item = PathBuf>) -> Self {
-        Self { paths: paths.into_iter().collect(), known: BTreeMap::new() }
+        Self { paths: paths.into_iter().collect(), ..Self::default() }
+    }
+
+    /// With more paths, whose objects take the place of those with the same name. This is no
+    /// problem, unlike an object that is there twice.
+    #[must_use]
+    pub fn overlaid(self, over: impl IntoIterator<Item = PathBuf>) -> Self {
+        Self { over: over.into_iter().collect(), ..self }
     }
 
     /// Reads all files that differ from the last time.
     pub fn reload(&mut self) -> Reading {
         let mut reading = Reading::default();
+        let over = self.manifests(&self.over, &mut reading);
+        let mut files = self.manifests(&self.paths, &mut reading);
+        files.retain(|file| !over.contains(file));
+        self.known.retain(|file, _| over.contains(file) || files.contains(file));
+        for file in over {
+            reading.add(&file, self.refreshed(&file), &BTreeSet::new());
+        }
+        let replaced = reading.origins.keys().cloned().collect();
+        for file in files {
+            reading.add(&file, self.refreshed(&file), &replaced);
+        }
+        reading
+    }
+
+    /// The files at `paths`, each once. Of a path that cannot be read, those that are known.
+    fn manifests(&self, paths: &[PathBuf], reading: &mut Reading) -> Vec<PathBuf> {
         let mut files = Vec::new();
-        for path in &self.paths {
+        for path in paths {
             match manifests(path) {
                 Ok(found) => files.extend(found),
                 Err(cause) => {
@@ -89,13 +114,13 @@ impl Files {
         }
         let mut seen = BTreeSet::new();
         files.retain(|file| seen.insert(file.clone()));
-        self.known.retain(|file, _| seen.contains(file));
-        for file in files {
-            let known = self.known.entry(file.clone()).or_default();
-            known.refresh(&file);
-            reading.add(&file, known);
-        }
-        reading
+        files
+    }
+
+    fn refreshed(&mut self, file: &Path) -> &Known {
+        let known = self.known.entry(file.to_owned()).or_default();
+        known.refresh(file);
+        known
     }
 }
 
@@ -119,7 +144,8 @@ impl Known {
 }
 
 impl Reading {
-    fn add(&mut self, file: &Path, known: &Known) {
+    /// Adds what a file holds, but for objects that are `replaced`.
+    fn add(&mut self, file: &Path, known: &Known, replaced: &BTreeSet<ObjectName>) {
         if let Some((at, fault)) = &known.fault {
             let ((line, column), fault) = (at.unzip(), fault.clone());
             self.problems.push(FileProblem { file: file.to_owned(), line, column, fault });
@@ -132,7 +158,7 @@ impl Reading {
             self.problems.push(problem(*line, fault.clone()));
         }
         self.ignored.extend(known.contents.ignored.iter().cloned());
-        for found in &known.contents.objects {
+        for found in known.contents.objects.iter().filter(|found| !replaced.contains(&found.name)) {
             if let Some(first) = self.origins.get(&found.name) {
                 let fault = Fault::Duplicate(found.name.clone(), first.to_string());
                 self.problems.push(problem(found.line, fault));
@@ -274,6 +300,18 @@ mod tests {
             directory.path().display()
         );
         assert!(problem.to_string().contains(&want), "{problem}");
+    }
+
+    #[test]
+    fn an_object_laid_over_another_takes_its_place_without_a_problem() {
+        let other = POOL.replace("192.0.2.0/24", "198.51.100.0/24");
+        let base = directory([("a.yaml", POOL), ("node.yaml", NODE)]);
+        let over = directory([("a.yaml", &other)]);
+        let paths = [base.path().to_owned()];
+        let reading = Files::of(paths).overlaid([over.path().join("a.yaml")]).reload();
+        assert_eq!(reading.problems, []);
+        assert_eq!(names(&reading), ["IPAddressPool/default/main", "Node/a"]);
+        assert_eq!(reading.objects.pools[0].spec.addresses, ["198.51.100.0/24"]);
     }
 
     #[test]

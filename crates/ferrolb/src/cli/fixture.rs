@@ -1,0 +1,90 @@
+//! A small cluster for tests: nodes a and b, one Service, and what announces it.
+
+use std::num::NonZeroU32;
+
+use planner::facts::Facts;
+use planner::facts::bgp::{BgpAdvertisement, Community, Peer, PeerAddress, RemoteAsn};
+
+use crate::parse;
+use crate::source::files;
+
+/// Announced on the LAN.
+pub(super) const MANIFESTS: &str = "\
+apiVersion: metallb.io/v1beta1
+kind: IPAddressPool
+metadata: {name: main}
+spec: {addresses: [192.0.2.200-192.0.2.250]}
+---
+apiVersion: metallb.io/v1beta1
+kind: L2Advertisement
+metadata: {name: main}
+spec: {interfaces: [eth0]}
+---
+apiVersion: v1
+kind: Node
+metadata: {name: a}
+---
+apiVersion: v1
+kind: Node
+metadata: {name: b}
+---
+apiVersion: v1
+kind: Service
+metadata: {name: web, namespace: shop}
+spec: {type: LoadBalancer, externalTrafficPolicy: Local, ports: [{port: 80}]}
+status: {loadBalancer: {ingress: [{ip: 192.0.2.200}]}}
+---
+apiVersion: discovery.k8s.io/v1
+kind: EndpointSlice
+metadata: {name: web-1, namespace: shop, labels: {kubernetes.io/service-name: web}}
+addressType: IPv4
+endpoints:
+  - {addresses: [10.244.1.2], nodeName: a}
+";
+
+/// What manifests say.
+pub(super) fn facts(manifests: &str) -> Facts {
+    let directory = tempfile::tempdir().unwrap();
+    std::fs::write(directory.path().join("all.yaml"), manifests).unwrap();
+    parse::facts(&files::read(directory.path()).objects).facts
+}
+
+/// The cluster, and two routers: `tor` in our AS, which is told everything, and `edge`, which is told
+/// nothing.
+pub(super) fn routed() -> Facts {
+    let mut facts = facts(MANIFESTS);
+    facts.peers.insert("tor".into(), router(65000));
+    facts.peers.insert("edge".into(), router(65001));
+    let advertisement = BgpAdvertisement {
+        peers: ["tor".into()].into(),
+        local_pref: Some(150),
+        communities: [Community::Standard(0xfde8_0064), Community::Large(65000, 1, 2)].into(),
+        ..BgpAdvertisement::default()
+    };
+    facts.bgp_advertisements.insert("main".into(), advertisement);
+    facts
+}
+
+fn router(remote: u32) -> Peer {
+    let asn = |number| NonZeroU32::new(number).unwrap();
+    Peer {
+        node_selectors: Vec::new(),
+        at: PeerAddress::Ip([198, 51, 100, 1].into()),
+        port: 179,
+        source: None,
+        my_asn: asn(65000),
+        local_asn: None,
+        remote_asn: RemoteAsn::Number(asn(remote)),
+        router_id: None,
+        hold_time: None,
+        keepalive_time: None,
+        connect_time: None,
+        is_multihop: false,
+        has_graceful_restart: false,
+        is_dual_stack: false,
+        is_multiprotocol_disabled: false,
+        vrf: None,
+        password: None,
+        bfd: None,
+    }
+}
