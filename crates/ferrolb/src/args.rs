@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Parser, Subcommand, ValueEnum};
 
-use crate::cli::plan;
+use crate::cli::{explain, plan, simulate};
 
 /// A load balancer for bare-metal Kubernetes: gives Services of type LoadBalancer an address and
 /// announces it to the network.
@@ -29,6 +29,10 @@ pub enum Command {
     Standalone(Standalone),
     /// Show which addresses Services get and which nodes announce them.
     Plan(plan::Args),
+    /// Say why a Service has its address, and why these nodes announce it.
+    Explain(explain::Args),
+    /// Say what would move if a node failed, were drained, or other manifests were applied.
+    Simulate(simulate::Args),
 }
 
 /// `ferrolb standalone`.

@@ -12,6 +12,8 @@ fn main() -> ExitCode {
     let result = match args.command {
         Command::Standalone(args) => standalone::run(&args),
         Command::Plan(args) => cli::plan::run(&args),
+        Command::Explain(args) => cli::explain::run(&args),
+        Command::Simulate(args) => cli::simulate::run(&args),
     };
     result.unwrap_or_else(|error| {
         eprintln!("error: {error:#}");

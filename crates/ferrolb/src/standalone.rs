@@ -103,17 +103,16 @@ impl Desk {
         let parsed = parse::facts(&reading.objects);
         let mut facts = parsed.facts;
         let assignments = assign_all(&facts, Choice::Hashed);
-        for (name, service) in &mut facts.services {
-            let given = assignments.given.get(name);
-            service.addresses = given.map(|given| given.addresses.clone()).unwrap_or_default();
-        }
+        assignments.fill(&mut facts);
         let plan = announce::plan(&facts, &self.node);
 
         let file_problems = reading.problems.iter().map(ToString::to_string);
         let refusals = assignments.refusals.iter();
-        let errors = file_problems
-            .chain(parsed.problems.iter().map(ToString::to_string))
-            .chain(refusals.map(|(name, refusal)| format!("{name} gets no address: {refusal}")));
+        let errors = file_problems.chain(parsed.problems.iter().map(ToString::to_string)).chain(
+            refusals.map(|(name, refusal)| {
+                format!("{name} gets no address: {refusal}; {}", refusal.help())
+            }),
+        );
         for error in self.errors.news(errors) {
             tracing::error!("{error}");
         }

@@ -9,8 +9,8 @@ use std::{env, fs};
 
 use ferrolb::api::crds::{CrdFile, crds};
 use ferrolb::api::{
-    BFDProfile, BGPAdvertisement, BGPPeer, Community, ConfigurationState, ServiceBGPStatus,
-    ServiceL2Status,
+    BFDProfile, BGPAdvertisement, BGPPeer, Community, ConfigurationState, L2Advertisement,
+    ServiceBGPStatus, ServiceL2Status,
 };
 use kube::core::cel::Validator;
 use serde::Serialize;
@@ -641,6 +641,7 @@ fn an_object_without_spec_reads() {
     reads::<BGPPeer>();
     reads::<Community>();
     reads::<ConfigurationState>();
+    reads::<L2Advertisement>();
     reads::<ServiceBGPStatus>();
     reads::<ServiceL2Status>();
 }

@@ -20,8 +20,9 @@ use super::outcome::Outcome;
 
 /// Arguments of `ferrolb plan`.
 #[derive(Clone, Debug, clap::Args)]
+#[command(mut_arg("filename", |arg| arg.required(false).required_unless_present("write_status")))]
 pub struct Args {
-    /// What to work on.
+    /// What to work on; without it, the directory of `write_status`.
     #[command(flatten)]
     pub given: Given,
 
@@ -57,7 +58,11 @@ pub enum Output {
 ///
 /// If the output cannot be written.
 pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
-    let manifests = args.given.read(&[]);
+    let mut given = args.given.clone();
+    if given.filename.is_empty() {
+        given.filename.extend(args.write_status.clone());
+    }
+    let manifests = given.read(&[]);
     let mut errors = io::stderr().lock();
     write!(errors, "{}", manifests.findings())?;
     if manifests.is_unreadable() {

@@ -1,5 +1,6 @@
 //! The output, its flags, and what is written back.
 
+use clap::Parser as _;
 use std::fs;
 use std::path::Path;
 
@@ -199,4 +200,15 @@ is silent      192.0.2.200  shop/web  no endpoint on this node is healthy
     for (node, want) in rows {
         assert_eq!(outcome.plan(&node.into()).table(), want, "{node}");
     }
+}
+
+#[test]
+fn what_to_work_on_is_given_by_either_flag() {
+    let parse = |arguments: &[&str]| {
+        crate::args::Args::try_parse_from(["ferrolb", "plan"].iter().chain(arguments)).is_ok()
+    };
+    assert!(parse(&["-f", "a"]));
+    assert!(parse(&["--write-status", "a"]));
+    assert!(parse(&["-f", "a", "--write-status", "b"]));
+    assert!(!parse(&[]));
 }
