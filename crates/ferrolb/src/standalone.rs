@@ -117,7 +117,14 @@ impl Desk {
             tracing::error!("{error}");
         }
         let file_warnings = reading.warnings.iter().map(ToString::to_string);
+        let lost = assignments.lost.iter();
+        let lost = lost.map(|(name, refusal)| format!("{name} cannot keep its address: {refusal}"));
+        let short = assignments.short.iter().map(|(name, obstacle)| {
+            format!("{name} gets no further address: its pool {obstacle}; {}", obstacle.help())
+        });
         let warnings = file_warnings
+            .chain(lost)
+            .chain(short)
             .chain(parsed.warnings.iter().map(ToString::to_string))
             .chain(self.is_unknown(&facts));
         for warning in self.warnings.news(warnings) {

@@ -203,6 +203,13 @@ fn pools_and_l2_advertisements_have_the_shape_of_metallb() {
         spec.addresses[] string
         spec.autoAssign boolean default true
         spec.avoidBuggyIPs boolean default false
+        spec.drain boolean
+        spec.quota object required [perNamespace]
+        spec.quota.perNamespace integer minimum 0
+        spec.reservations array maxItems 1024
+        spec.reservations[] object required [address, service]
+        spec.reservations[].address string minLength 1
+        spec.reservations[].service string minLength 3 maxLength 317
         spec.serviceAllocation object
         spec.serviceAllocation.namespaceSelectors array
         spec.serviceAllocation.namespaceSelectors[] selector
@@ -457,6 +464,7 @@ fn facts(schema: &Value) -> String {
         ("x-kubernetes-list-type", "list "),
         ("x-kubernetes-list-map-keys", "keys "),
         ("minItems", "minItems "),
+        ("maxItems", "maxItems "),
         ("minLength", "minLength "),
         ("maxLength", "maxLength "),
         ("minimum", "minimum "),

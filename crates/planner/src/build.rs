@@ -3,8 +3,8 @@
 use std::net::IpAddr;
 
 use crate::facts::{
-    Endpoint, Facts, Families, Family, L2Advertisement, Node, Pool, Port, Protocol, Service,
-    TrafficPolicy,
+    Endpoint, Facts, Families, Family, L2Advertisement, Node, Pool, Port, Protocol, Reservations,
+    Service, TrafficPolicy,
 };
 use crate::ledger::Claim;
 use crate::names::{NodeName, ServiceName};
@@ -27,6 +27,7 @@ pub(crate) fn service(name: &str) -> Build {
         requested_pool: None,
         sharing_key: None,
         families: Families::Single(Family::V4),
+        address_count: 1,
         traffic_policy: TrafficPolicy::Cluster,
         ports: [port("TCP/80")].into(),
         pod_selector: Labels::new(),
@@ -54,6 +55,12 @@ impl Build {
 
     pub(crate) fn needs(mut self, families: Families) -> Self {
         self.service.families = families;
+        self
+    }
+
+    /// Needs so many addresses of each family.
+    pub(crate) fn count(mut self, count: u8) -> Self {
+        self.service.address_count = count;
         self
     }
 
@@ -91,6 +98,9 @@ pub(crate) fn pool<const N: usize>(ranges: [&str; N]) -> Pool {
         auto_assign: true,
         avoid_buggy_ips: false,
         allocation: None,
+        is_draining: false,
+        namespace_quota: None,
+        reservations: Reservations::default(),
     }
 }
 

@@ -12,7 +12,7 @@ use std::fmt;
 use std::net::IpAddr;
 
 use crate::names::{AdvertisementName, NodeName, PeerName, PoolName, ServiceName};
-use crate::range::Range;
+use crate::range::{Range, bits};
 use crate::selector::{Labels, Selector};
 
 /// Everything known about the cluster at one moment.
@@ -58,6 +58,8 @@ pub struct Service {
     pub sharing_key: Option<String>,
     /// Which families it needs.
     pub families: Families,
+    /// How many addresses of each family it needs, from 1 to [`MAX_ADDRESS_COUNT`].
+    pub address_count: u8,
     /// Which nodes may forward for it.
     pub traffic_policy: TrafficPolicy,
     /// What it listens on.
@@ -65,6 +67,90 @@ pub struct Service {
     /// Labels of its pods: two Services with `TrafficPolicy::Local` share an address only if these
     /// are the same.
     pub pod_selector: Labels,
+}
+
+/// The most addresses of one family that a Service can have, so that no status grows without end.
+pub const MAX_ADDRESS_COUNT: u8 = 16;
+
+impl Service {
+    /// What its addresses have to be.
+    pub fn need(&self) -> Need {
+        Need { families: self.families, count: self.address_count }
+    }
+
+    /// The addresses that it has, each once and of each family no more than it needs: the first.
+    pub fn wanted_addresses(&self) -> Vec<IpAddr> {
+        let mut wanted: Vec<IpAddr> = Vec::new();
+        for &address in &self.addresses {
+            let is_surplus = count_of(&wanted, Family::of(address)) >= self.address_count.into();
+            if !is_surplus && !wanted.contains(&address) {
+                wanted.push(address);
+            }
+        }
+        wanted
+    }
+}
+
+/// Which addresses a Service needs: so many of each of these families.
+#[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
+pub struct Need {
+    /// Which families.
+    pub families: Families,
+    /// How many addresses of each.
+    pub count: u8,
+}
+
+impl Need {
+    /// Whether `addresses` are all that is needed, none of them twice.
+    ///
+    /// One family is not enough where dual stack is preferred, as in MetalLB: who asks for
+    /// addresses has to ask for all of them.
+    pub fn is_met_by(self, addresses: &[IpAddr]) -> bool {
+        let count = usize::from(self.count);
+        let is_repeated = |index: usize| addresses[..index].contains(&addresses[index]);
+        if (0..addresses.len()).any(is_repeated) {
+            return false;
+        }
+        let found = |family| count_of(addresses, family);
+        match self.families {
+            Families::Single(family) => found(family) == count && found(family.other()) == 0,
+            Families::PreferDual(_) | Families::RequireDual => {
+                found(Family::V4) == count && found(Family::V6) == count
+            }
+        }
+    }
+
+    /// How many addresses of `family` it would like besides `addresses`.
+    pub fn lacks(self, family: Family, addresses: &[IpAddr]) -> usize {
+        let is_needed = match self.families {
+            Families::Single(needed) => needed == family,
+            Families::PreferDual(_) | Families::RequireDual => true,
+        };
+        let count = if is_needed { self.count.into() } else { 0 };
+        usize::saturating_sub(count, count_of(addresses, family))
+    }
+}
+
+impl fmt::Display for Need {
+    /// What is needed, after "needs".
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { families, count } = self;
+        match families {
+            Families::Single(family) if *count == 1 => write!(f, "one {family} address"),
+            Families::Single(family) => write!(f, "{count} {family} addresses"),
+            Families::PreferDual(_) | Families::RequireDual if *count == 1 => {
+                f.write_str("an IPv4 and an IPv6 address")
+            }
+            Families::PreferDual(_) | Families::RequireDual => {
+                write!(f, "{count} IPv4 and {count} IPv6 addresses")
+            }
+        }
+    }
+}
+
+/// How many of `addresses` are of `family`.
+fn count_of(addresses: &[IpAddr], family: Family) -> usize {
+    addresses.iter().filter(|address| Family::of(**address) == family).count()
 }
 
 /// Which address families a Service needs, `spec.ipFamilies` and `spec.ipFamilyPolicy`.
@@ -82,24 +168,13 @@ pub enum Families {
 }
 
 impl Families {
-    /// Whether a Service that needs these may have exactly `addresses`.
+    /// Whether a Service that needs these may have `addresses`, however many of each there are.
     pub fn allow(self, addresses: &[IpAddr]) -> bool {
-        let families: Vec<_> = addresses.iter().map(|address| Family::of(*address)).collect();
-        match (self, families.as_slice()) {
-            (Self::Single(needed), [family]) => needed == *family,
-            (Self::PreferDual(_), [_]) => true,
-            (Self::PreferDual(_) | Self::RequireDual, [one, other]) => one != other,
-            (Self::Single(_) | Self::PreferDual(_) | Self::RequireDual, _) => false,
-        }
-    }
-}
-
-impl fmt::Display for Families {
-    /// What is needed, after "needs".
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let has = |family| addresses.iter().any(|address| Family::of(*address) == family);
         match self {
-            Self::Single(family) => write!(f, "one {family} address"),
-            Self::PreferDual(_) | Self::RequireDual => f.write_str("an IPv4 and an IPv6 address"),
+            Self::Single(family) => has(family) && !has(family.other()),
+            Self::PreferDual(_) => !addresses.is_empty(),
+            Self::RequireDual => has(Family::V4) && has(Family::V6),
         }
     }
 }
@@ -222,12 +297,77 @@ pub struct Pool {
     pub avoid_buggy_ips: bool,
     /// Which Services it is for; `None` means any.
     pub allocation: Option<Allocation>,
+    /// Gives nothing new; who has an address keeps it.
+    pub is_draining: bool,
+    /// How many of its addresses the Services of one namespace may have together.
+    pub namespace_quota: Option<u64>,
+    /// Addresses that only one Service may have, whether it exists or not.
+    pub reservations: Reservations,
+}
+
+/// Addresses that only one Service each may have.
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
+pub struct Reservations {
+    owners: BTreeMap<IpAddr, ServiceName>,
+    // The two below follow from `owners`, which would otherwise be walked once for each Service.
+    by_service: BTreeMap<ServiceName, BTreeSet<IpAddr>>,
+    /// For each address the last one of those that follow it without a gap.
+    run_ends: BTreeMap<IpAddr, IpAddr>,
+}
+
+impl Reservations {
+    /// The Service that `address` is reserved for.
+    pub fn owner(&self, address: IpAddr) -> Option<&ServiceName> {
+        self.owners.get(&address)
+    }
+
+    /// The addresses that are reserved for `service`, the lowest first.
+    pub fn of(&self, service: &ServiceName) -> impl Iterator<Item = IpAddr> {
+        self.by_service.get(service).into_iter().flatten().copied()
+    }
+
+    /// The last of the reserved addresses that follow `address`, if that is one, without a gap.
+    pub fn run_end(&self, address: IpAddr) -> Option<IpAddr> {
+        self.run_ends.get(&address).copied()
+    }
+
+    /// All reserved addresses.
+    pub fn addresses(&self) -> impl Iterator<Item = IpAddr> {
+        self.owners.keys().copied()
+    }
+}
+
+impl FromIterator<(IpAddr, ServiceName)> for Reservations {
+    /// Of two for the same address, the later one counts.
+    fn from_iter<T: IntoIterator<Item = (IpAddr, ServiceName)>>(reserved: T) -> Self {
+        let owners: BTreeMap<_, _> = reserved.into_iter().collect();
+        let mut by_service: BTreeMap<ServiceName, BTreeSet<IpAddr>> = BTreeMap::new();
+        for (address, owner) in &owners {
+            by_service.entry(owner.clone()).or_default().insert(*address);
+        }
+        let mut run_ends: BTreeMap<IpAddr, IpAddr> = BTreeMap::new();
+        for &address in owners.keys().rev() {
+            let follows = |next: &IpAddr| {
+                Family::of(*next) == Family::of(address) && bits(*next) - bits(address) == 1
+            };
+            let next = run_ends.first_key_value().filter(|(next, _)| follows(next));
+            let end = next.map_or(address, |(_, end)| *end);
+            run_ends.insert(address, end);
+        }
+        Self { owners, by_service, run_ends }
+    }
 }
 
 impl Pool {
     /// Whether the pool has `address` to give.
     pub fn contains(&self, address: IpAddr) -> bool {
         self.ranges.iter().any(|range| range.contains(address)) && !self.is_avoided(address)
+    }
+
+    /// Whether it may give `address`, one of its own, to `service`.
+    pub fn offers(&self, address: IpAddr, service: &ServiceName) -> bool {
+        let is_for_it = self.reservations.owner(address).is_none_or(|owner| owner == service);
+        is_for_it && !self.is_avoided(address)
     }
 
     /// How many addresses of a family it has to give.
@@ -280,4 +420,28 @@ pub struct L2Advertisement {
     pub preferred_nodes: Vec<(i32, Selector)>,
     /// Interfaces by name.
     pub interfaces: BTreeSet<String>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::build::{address, service};
+
+    #[test]
+    fn reserved_addresses_without_a_gap_are_one_run() {
+        let at = ["192.0.2.1", "192.0.2.2", "192.0.2.4", "255.255.255.255", "::", "::1"];
+        let reserved = at.map(|text| (address(text), service("a").name));
+        let reservations: Reservations = reserved.into_iter().collect();
+        let rows = [
+            ("the first of two", "192.0.2.1", Some("192.0.2.2")),
+            ("the last of two", "192.0.2.2", Some("192.0.2.2")),
+            ("alone", "192.0.2.4", Some("192.0.2.4")),
+            ("families are apart", "255.255.255.255", Some("255.255.255.255")),
+            ("IPv6", "::", Some("::1")),
+            ("not reserved", "192.0.2.3", None),
+        ];
+        for (name, at, want) in rows {
+            assert_eq!(reservations.run_end(address(at)), want.map(address), "{name}");
+        }
+    }
 }

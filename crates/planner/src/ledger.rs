@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
+use std::ops::RangeInclusive;
 
 use rangemap::RangeInclusiveSet;
 
@@ -15,11 +16,12 @@ use crate::selector::Labels;
 #[derive(Clone, Debug, Default)]
 pub struct Ledger {
     book: BTreeMap<IpAddr, Vec<Claim>>,
-    // The three below follow from `book`. Finding a free address in a full pool of 65,536, and
+    // The four below follow from `book`. Finding a free address in a full pool of 65,536, and
     // releasing a Service, would otherwise walk all of it, once for each Service.
     taken: Taken,
     by_service: BTreeMap<ServiceName, Vec<IpAddr>>,
     by_sharing_key: BTreeMap<String, BTreeSet<IpAddr>>,
+    by_namespace: BTreeMap<String, Taken>,
 }
 
 /// Addresses in use, as ranges of their bits.
@@ -27,6 +29,15 @@ pub struct Ledger {
 struct Taken {
     v4: RangeInclusiveSet<u128>,
     v6: RangeInclusiveSet<u128>,
+}
+
+/// Which addresses [`Ledger::first_fit`] looks at.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Reach {
+    /// Free ones, and those that Services share.
+    All,
+    /// Those that Services of the same namespace share, which count once for its quota.
+    HeldByNamespace,
 }
 
 /// What decides whether a Service can share an address with others.
@@ -144,40 +155,75 @@ impl Ledger {
         pool.ranges_of(family).map(|range| self.taken.count(range)).sum()
     }
 
+    /// How many addresses of `pool` nobody has because they are reserved.
+    pub fn unused_reservations(&self, pool: &Pool, family: Family) -> u128 {
+        let reserved = pool.reservations.addresses();
+        let is_unused =
+            |address: &IpAddr| Family::of(*address) == family && !self.taken.contains(*address);
+        reserved.filter(is_unused).fold(0, |count, _| count + 1)
+    }
+
+    /// How many addresses of `pool` the Services of a namespace have; one that they share counts
+    /// once.
+    pub fn used_by(&self, namespace: &str, pool: &Pool) -> u128 {
+        let Some(taken) = self.by_namespace.get(namespace) else { return 0 };
+        pool.ranges.iter().map(|range| taken.count(*range)).sum()
+    }
+
+    /// Whether a Service of the namespace has `address`.
+    pub fn is_used_by(&self, namespace: &str, address: IpAddr) -> bool {
+        self.by_namespace.get(namespace).is_some_and(|taken| taken.contains(address))
+    }
+
     /// The first address of `range` that the Service of `claim` can have from `pool`: one that is
-    /// free, or one that it can share.
-    pub fn first_fit(&self, range: Range, pool: &Pool, claim: &Claim) -> Option<IpAddr> {
-        let free = self.first_free(range, pool);
+    /// free and not reserved, or one that it can share.
+    pub fn first_fit(
+        &self,
+        range: Range,
+        pool: &Pool,
+        claim: &Claim,
+        reach: Reach,
+    ) -> Option<IpAddr> {
+        let free = match reach {
+            Reach::All => self.first_free(range, pool),
+            Reach::HeldByNamespace => None,
+        };
         let end = free.unwrap_or_else(|| range.last());
-        free.into_iter().chain(self.first_shared(range.first(), end, pool, claim)).min()
+        let mut shared = self.shareable(range.first()..=end, pool, claim);
+        let first_shared = match reach {
+            Reach::All => shared.next(),
+            Reach::HeldByNamespace => {
+                shared.find(|address| self.is_used_by(&claim.service.namespace, *address))
+            }
+        };
+        free.into_iter().chain(first_shared).min()
     }
 
     fn first_free(&self, range: Range, pool: &Pool) -> Option<IpAddr> {
         let mut rest = Some(range);
         while let Some(range) = rest {
             let offset = self.taken.first_gap(range)?;
-            let (_, tail) = range.split_at(offset);
-            let free = tail?;
-            if !pool.is_avoided(free.first()) {
-                return Some(free.first());
+            let free = range.nth(offset)?;
+            let reserved = pool.reservations.run_end(free);
+            if reserved.is_none() && !pool.is_avoided(free) {
+                return Some(free);
             }
-            rest = free.split_at(1).1;
+            rest = range.after(reserved.unwrap_or(free));
         }
         None
     }
 
-    fn first_shared(
+    fn shareable(
         &self,
-        first: IpAddr,
-        last: IpAddr,
+        among: RangeInclusive<IpAddr>,
         pool: &Pool,
         claim: &Claim,
-    ) -> Option<IpAddr> {
-        let key = claim.sharing_key.as_ref()?;
-        let mut shared = self.by_sharing_key.get(key)?.range(first..=last);
-        shared
-            .find(|address| self.check(**address, claim).is_ok() && !pool.is_avoided(**address))
-            .copied()
+    ) -> impl Iterator<Item = IpAddr> {
+        let of_key = claim.sharing_key.as_ref().and_then(|key| self.by_sharing_key.get(key));
+        let shared = of_key.into_iter().flat_map(move |shared| shared.range(among.clone()));
+        shared.copied().filter(|address| {
+            self.check(*address, claim).is_ok() && pool.offers(*address, &claim.service)
+        })
     }
 
     fn insert(&mut self, address: IpAddr, claim: &Claim) {
@@ -187,6 +233,8 @@ impl Ledger {
         let Err(place) = place else { return };
         holders.insert(place, claim.clone());
         self.taken.insert(address);
+        let namespace = claim.service.namespace.clone();
+        self.by_namespace.entry(namespace).or_default().insert(address);
         self.by_service.entry(claim.service.clone()).or_default().push(address);
         if let Some(key) = &claim.sharing_key {
             self.by_sharing_key.entry(key.clone()).or_default().insert(address);
@@ -199,6 +247,15 @@ impl Ledger {
             return;
         };
         let claim = holders.remove(index);
+        let namespace = &service.namespace;
+        if !holders.iter().any(|holder| holder.service.namespace == *namespace)
+            && let Some(taken) = self.by_namespace.get_mut(namespace)
+        {
+            taken.remove(address);
+            if taken.is_empty() {
+                self.by_namespace.remove(namespace);
+            }
+        }
         if !holders.is_empty() {
             // Those that are left have the same sharing key.
             return;
@@ -239,6 +296,14 @@ impl Taken {
     fn remove(&mut self, address: IpAddr) {
         let bits = bits(address);
         self.of_mut(Family::of(address)).remove(bits..=bits);
+    }
+
+    fn contains(&self, address: IpAddr) -> bool {
+        self.of(Family::of(address)).contains(&bits(address))
+    }
+
+    fn is_empty(&self) -> bool {
+        self.v4.is_empty() && self.v6.is_empty()
     }
 
     /// How many addresses of `range` come before the first that is free.
@@ -358,13 +423,16 @@ mod tests {
 
         ledger.release(&s1.name);
         assert_eq!(ledger.used(&pool, Family::V4), 1, "s2 still has it");
-        assert_eq!(ledger.first_fit(range, &pool, &s3.claim()), Some(address("192.0.2.1")));
+        assert_eq!(
+            ledger.first_fit(range, &pool, &s3.claim(), Reach::All),
+            Some(address("192.0.2.1"))
+        );
         let apart = service("s4").claim();
-        assert_eq!(ledger.first_fit(range, &pool, &apart), Some(address("192.0.2.2")));
+        assert_eq!(ledger.first_fit(range, &pool, &apart, Reach::All), Some(address("192.0.2.2")));
 
         ledger.release(&s2.name);
         assert_eq!(ledger.used(&pool, Family::V4), 0);
-        assert_eq!(ledger.first_fit(range, &pool, &apart), Some(address("192.0.2.1")));
+        assert_eq!(ledger.first_fit(range, &pool, &apart, Reach::All), Some(address("192.0.2.1")));
     }
 
     #[test]
@@ -383,7 +451,7 @@ mod tests {
         for (name, text, avoid_buggy_ips, build, want) in rows {
             let pool = Pool { avoid_buggy_ips, ..pool([text]) };
             let range = Range::parse(text).unwrap();
-            let found = ledger.first_fit(range, &pool, &build.claim());
+            let found = ledger.first_fit(range, &pool, &build.claim(), Reach::All);
             assert_eq!(found, want.map(address), "{name}");
         }
         assert!(ledger.holders(range.first()).next().is_none(), "looking books nothing");

@@ -140,6 +140,12 @@ impl Range {
         (head, Some(Self { first: middle, last: self.last }))
     }
 
+    /// What follows `address`, which is in the range.
+    pub fn after(self, address: IpAddr) -> Option<Self> {
+        let index = bits(address).checked_sub(bits(self.first))?;
+        self.split_at(index.checked_add(1)?).1
+    }
+
     /// How many of its addresses end in 0 or 255; none if they are IPv6 addresses.
     pub fn count_buggy(self) -> u128 {
         match self.family() {
@@ -339,6 +345,14 @@ mod tests {
             let (first, last) = (one.min(other), one.max(other));
             let written = range(&format!("{}-{}", Ipv4Addr::from(first), Ipv4Addr::from(last)));
             prop_assert_eq!(range(&written.to_string()), written);
+        }
+
+        #[test]
+        fn buggy_addresses_are_counted_as_by_hand(first: u32, length in 0u32..2000) {
+            let last = first.saturating_add(length);
+            let whole = range(&format!("{}-{}", Ipv4Addr::from(first), Ipv4Addr::from(last)));
+            let by_hand = (first..=last).filter(|bits| matches!(bits % 256, 0 | 255)).count();
+            prop_assert_eq!(whole.count_buggy(), by_hand as u128);
         }
 
         #[test]

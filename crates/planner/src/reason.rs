@@ -9,7 +9,7 @@ use std::collections::BTreeSet;
 use std::fmt;
 use std::net::IpAddr;
 
-use crate::facts::{Families, Family, Port};
+use crate::facts::{Family, Need, Port};
 use crate::names::{AdvertisementName, PoolName, ServiceName};
 
 /// Why a Service gets no address, or cannot keep the one that it has.
@@ -60,6 +60,15 @@ pub enum Refusal {
         /// The addresses that it had.
         addresses: Vec<IpAddr>,
     },
+    /// The address is reserved for another Service.
+    Reserved {
+        /// The address that it asked for or had.
+        address: IpAddr,
+        /// The pool that reserves it.
+        pool: PoolName,
+        /// The Service that it is reserved for.
+        owner: ServiceName,
+    },
     /// Another Service is in the way.
     Taken {
         /// The address that it asked for or had.
@@ -77,7 +86,7 @@ pub enum Refusal {
         /// The addresses that it asked for or had.
         addresses: Vec<IpAddr>,
         /// What it needs.
-        needed: Families,
+        needed: Need,
     },
 }
 
@@ -86,12 +95,20 @@ pub enum Refusal {
 pub enum Obstacle {
     /// `autoAssign` is off, and the Service does not ask for the pool.
     AutoAssignOff,
-    /// No address of this family is free, and none is shared that the Service may share.
+    /// It is being drained.
+    Draining,
+    /// Too few addresses of this family are free, or shared such that the Service may share them.
     Exhausted {
         /// The family.
         family: Family,
+        /// How many the Service needs.
+        needed: usize,
+        /// How many of these it could have.
+        found: usize,
         /// Addresses that Services have.
         used: u128,
+        /// Addresses that nobody has, but that are reserved.
+        reserved: u128,
         /// Addresses that the pool has.
         total: u128,
     },
@@ -103,6 +120,15 @@ pub enum Obstacle {
     NoSuchFamily {
         /// The family.
         family: Family,
+    },
+    /// The namespace of the Service has as many addresses of it as it may have.
+    QuotaReached {
+        /// The namespace.
+        namespace: String,
+        /// How many addresses of the pool its Services have.
+        used: u128,
+        /// How many they may have.
+        quota: u64,
     },
 }
 
@@ -245,6 +271,7 @@ impl Refusal {
             Self::NotForService { obstacle, .. } => obstacle.label(),
             Self::OtherPool { .. } => "differentPoolRequested",
             Self::OtherAddresses { .. } => "differentIPRequested",
+            Self::Reserved { .. } => "reservedForOther",
             Self::Taken { conflict, .. } => conflict.label(),
             Self::UnknownPool { .. } => "unknownPool",
             Self::WrongFamilies { .. } => "ipFamilyMismatch",
@@ -271,10 +298,12 @@ impl Obstacle {
     pub fn label(&self) -> &'static str {
         match self {
             Self::AutoAssignOff => "autoAssignOff",
+            Self::Draining => "poolDraining",
             Self::Exhausted { .. } => EXHAUSTED,
             Self::LabelsNotSelected => "serviceNotSelected",
             Self::NamespaceNotSelected => "namespaceNotSelected",
             Self::NoSuchFamily { .. } => "noSuchFamily",
+            Self::QuotaReached { .. } => "quotaReached",
         }
     }
 }
@@ -331,7 +360,7 @@ fn list<T: fmt::Display>(items: impl ExactSizeIterator<Item = T>, separator: &st
     named.join(separator)
 }
 
-fn quoted<T: fmt::Display>(items: impl ExactSizeIterator<Item = T>) -> String {
+pub(crate) fn quoted<T: fmt::Display>(items: impl ExactSizeIterator<Item = T>) -> String {
     list(items.map(|item| format!("`{item}`")), ", ")
 }
 
@@ -365,6 +394,9 @@ impl fmt::Display for Refusal {
                 let (named, be) = (quoted(addresses.iter()), be(addresses));
                 write!(f, "{named} {be} not what it asks for")
             }
+            Self::Reserved { address, pool, owner } => {
+                write!(f, "`{address}` is reserved for `{owner}` in pool `{pool}`")
+            }
             Self::Taken { address, conflict } => write!(f, "`{address}` {conflict}"),
             Self::UnknownPool { pool } => write!(f, "there is no pool `{pool}`"),
             Self::WrongFamilies { addresses, needed } => {
@@ -379,12 +411,26 @@ impl fmt::Display for Obstacle {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::AutoAssignOff => f.write_str("has `autoAssign` off and must be asked for"),
-            Self::Exhausted { family, used, total } => {
-                write!(f, "has no {family} address left, {used} of {total} are in use")
+            Self::Draining => f.write_str("is being drained and gives nothing new"),
+            Self::Exhausted { family, needed, found, used, reserved, total } => {
+                match found {
+                    0 => write!(f, "has no {family} address left, ")?,
+                    1.. => write!(f, "has {found} of {needed} {family} addresses left, ")?,
+                }
+                write!(f, "{used} of {total} are in use")?;
+                match reserved {
+                    0 => Ok(()),
+                    1.. => write!(f, " and {reserved} reserved"),
+                }
             }
             Self::LabelsNotSelected => f.write_str("is not for Services with its labels"),
             Self::NamespaceNotSelected => f.write_str("is not for its namespace"),
             Self::NoSuchFamily { family } => write!(f, "has no {family} addresses"),
+            Self::QuotaReached { namespace, used, quota } => write!(
+                f,
+                "lets a namespace have {quota} of its addresses, and `{namespace}` has {used} \
+                 already"
+            ),
         }
     }
 }
@@ -474,7 +520,11 @@ mod tests {
     use crate::build::address;
 
     fn full() -> Obstacle {
-        Obstacle::Exhausted { family: Family::V4, used: 2, total: 2 }
+        exhausted(1, 0, 0)
+    }
+
+    fn exhausted(needed: usize, found: usize, reserved: u128) -> Obstacle {
+        Obstacle::Exhausted { family: Family::V4, needed, found, used: 2, reserved, total: 2 }
     }
 
     fn pools<const N: usize>(pools: [(&str, Obstacle); N]) -> Refusal {

@@ -51,6 +51,54 @@ pub struct IPAddressPoolSpec {
     /// Default: any Service, after all pools that have this field and match.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub service_allocation: Option<ServiceAllocation>,
+
+    /// Gives nothing new any more: every Service keeps what it has from the pool.
+    ///
+    /// Default `false`. Set `true` to empty a pool step by step, before you remove it or take
+    /// addresses out of it. Also a Service that asks for the pool or for one of its addresses gets
+    /// nothing, and none gets an address of the other family, or a further one, from it.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub drain: bool,
+
+    /// How much of the pool each namespace may use.
+    ///
+    /// Default: all of it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub quota: Option<Quota>,
+
+    /// Addresses of the pool that are kept for one Service each, whether it exists or not.
+    ///
+    /// Default none; at most 1024, no address twice. Only that Service can have the address, and it
+    /// gets it before any other when it has none, also if `autoAssign` is `false`; so it comes back
+    /// to the same address when it is deleted and created again. A Service that has another
+    /// address keeps that. A Service that holds an address reserved for another gets a new one.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 1024))]
+    pub reservations: Vec<Reservation>,
+}
+
+/// How much of a pool each namespace may use.
+#[derive(Clone, Debug, Default, Deserialize, Eq, JsonSchema, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Quota {
+    /// How many addresses the Services of one namespace may have from the pool together, from 0.
+    ///
+    /// Both families count; an address that Services of the namespace share counts once. A lower
+    /// number takes nothing away from whoever has more already, but they get no further address.
+    #[schemars(schema_with = "no_negative_integer")]
+    pub per_namespace: i64,
+}
+
+/// An address that is kept for one Service.
+#[derive(Clone, Debug, Default, Deserialize, Eq, JsonSchema, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Reservation {
+    /// The address, such as `192.0.2.7`; it must be one of the pool.
+    #[schemars(length(min = 1))]
+    pub address: String,
+    /// The Service, as `namespace/name`.
+    #[schemars(length(min = 3, max = 317))]
+    pub service: String,
 }
 
 /// Which Services a pool is for.
@@ -96,10 +144,10 @@ pub struct IPAddressPoolStatus {
     /// IPv6 addresses that Services hold; a shared one counts once.
     #[serde(rename = "assignedIPv6")]
     pub assigned_ipv6: i64,
-    /// IPv4 addresses that are free.
+    /// IPv4 addresses that are free and not reserved; none while the pool is drained.
     #[serde(rename = "availableIPv4")]
     pub available_ipv4: i64,
-    /// IPv6 addresses that are free; the largest number there is stands for more than that.
+    /// IPv6 addresses that are free and not reserved; none while the pool is drained; the largest number there is stands for more than that.
     #[serde(rename = "availableIPv6")]
     pub available_ipv6: i64,
 }
@@ -111,4 +159,8 @@ fn yes() -> bool {
 /// An integer without the `format` that schemars adds, as the schema in use today has none.
 fn plain_integer(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
     schemars::json_schema!({"type": "integer"})
+}
+
+fn no_negative_integer(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
+    schemars::json_schema!({"type": "integer", "minimum": 0})
 }

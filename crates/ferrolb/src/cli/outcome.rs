@@ -81,6 +81,9 @@ impl fmt::Display for Outcome {
         for (name, refusal) in &self.assignments.refusals {
             writeln!(f, "note: {name} gets no address: {refusal}")?;
         }
+        for (name, obstacle) in &self.assignments.short {
+            writeln!(f, "note: {name} gets no further address: its pool {obstacle}")?;
+        }
         Ok(())
     }
 }

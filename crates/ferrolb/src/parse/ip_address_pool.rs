@@ -1,17 +1,21 @@
 //! IPAddressPools: ranges, and which Services they are for.
 
 use std::collections::BTreeMap;
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
-use planner::facts::{Allocation, Pool};
-use planner::names::PoolName;
+use planner::facts::{Allocation, Pool, Reservations};
+use planner::names::{PoolName, ServiceName};
 use planner::range::Range;
 use planner::selector::Labels;
 
 use super::{Findings, Parsed, selector};
 use crate::api::{self, IPAddressPool};
 use crate::source::object::ObjectName;
+
+/// As in the schema.
+const MAX_RESERVATIONS: usize = 1024;
 
 pub(super) fn read(pools: &[Arc<IPAddressPool>], parsed: &mut Parsed) {
     let mut pools: Vec<_> = pools.iter().collect();
@@ -34,7 +38,12 @@ pub(super) fn read(pools: &[Arc<IPAddressPool>], parsed: &mut Parsed) {
             allocation: pool.spec.service_allocation.as_ref().map(|allocation| {
                 read_allocation(allocation, &parsed.facts.namespaces, &mut findings)
             }),
+            is_draining: pool.spec.drain,
+            namespace_quota: pool.spec.quota.as_ref().map(|quota| read_quota(quota, &mut findings)),
+            reservations: Reservations::default(),
         };
+        let reservations = read_reservations(&pool.spec.reservations, &fact, &mut findings);
+        let fact = Pool { reservations: reservations.into_iter().collect(), ..fact };
         if let Some(fact) = findings.conclude(fact, parsed) {
             parsed.facts.pools.insert(name.clone(), fact);
             taken.insert(name, object);
@@ -92,6 +101,66 @@ fn refuse_overlaps(
                 "of the two the later one is left out; take the addresses out of one of them";
             findings.problem_with_help(format!("spec.addresses[{index}]"), message, help);
         }
+    }
+}
+
+fn read_quota(quota: &api::Quota, findings: &mut Findings) -> u64 {
+    let number = quota.per_namespace;
+    u64::try_from(number).unwrap_or_else(|_| {
+        let message = format!("{number} is less than 0");
+        findings.problem("spec.quota.perNamespace", message);
+        0
+    })
+}
+
+/// Each reserved address of `pool` with its Service.
+fn read_reservations(
+    reservations: &[api::Reservation],
+    pool: &Pool,
+    findings: &mut Findings,
+) -> BTreeMap<IpAddr, ServiceName> {
+    if reservations.len() > MAX_RESERVATIONS {
+        let message = format!("{} are more than {MAX_RESERVATIONS}", reservations.len());
+        findings.problem("spec.reservations", message);
+    }
+    let mut read = BTreeMap::new();
+    for (index, reservation) in reservations.iter().enumerate() {
+        let field = format!("spec.reservations[{index}]");
+        let service = service_name(&reservation.service);
+        if service.is_none() {
+            let message = format!("`{}` is not `namespace/name`", reservation.service);
+            findings.problem(format!("{field}.service"), message);
+        }
+        match reserved_address(&reservation.address, pool, &read) {
+            Ok(address) => read.extend(service.map(|service| (address, service))),
+            Err(message) => findings.problem(format!("{field}.address"), message),
+        }
+    }
+    read
+}
+
+fn service_name(text: &str) -> Option<ServiceName> {
+    let (namespace, name) = text.split_once('/')?;
+    let is_good = !namespace.is_empty() && !name.is_empty() && !name.contains('/');
+    is_good.then(|| ServiceName::new(namespace, name))
+}
+
+/// The address, or what is wrong with it.
+fn reserved_address(
+    text: &str,
+    pool: &Pool,
+    earlier: &BTreeMap<IpAddr, ServiceName>,
+) -> Result<IpAddr, String> {
+    let not_an_address = |_| format!("`{text}` is not an IP address");
+    let address = text.trim().parse::<IpAddr>().map_err(not_an_address)?.to_canonical();
+    if pool.is_avoided(address) {
+        Err(format!("`{address}` ends in 0 or 255, which the pool avoids"))
+    } else if !pool.contains(address) {
+        Err(format!("`{address}` is not in the pool"))
+    } else if earlier.contains_key(&address) {
+        Err(format!("`{address}` is there twice"))
+    } else {
+        Ok(address)
     }
 }
 

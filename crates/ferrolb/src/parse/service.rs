@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use k8s_openapi::api::core::v1 as core;
-use planner::facts::{Families, Family, Port, Protocol, Service, TrafficPolicy};
+use planner::facts::{Families, Family, MAX_ADDRESS_COUNT, Port, Protocol, Service, TrafficPolicy};
 use planner::names::{PoolName, ServiceName};
 
 use super::{Findings, Parsed};
@@ -42,12 +42,14 @@ pub(super) fn read(services: &[Arc<core::Service>], parsed: &mut Parsed) {
 
 fn fact(service: &core::Service, spec: &core::ServiceSpec, findings: &mut Findings) -> Service {
     let addresses = addresses(service, findings);
-    let requested_addresses = match requested_addresses(service, spec) {
+    let mut address_count = address_count(service, &addresses, findings);
+    let requested_addresses = match requested_addresses(service, spec, address_count) {
         Ok(requested) => requested,
         // Whoever asks for nonsense keeps what they have, but is told.
         Err((field, message)) if !addresses.is_empty() => {
             let help = "it keeps the address that it has";
             findings.warning(field, message, help);
+            address_count = address_count.max(held_count(&addresses));
             addresses.clone()
         }
         Err((field, message)) => {
@@ -62,11 +64,38 @@ fn fact(service: &core::Service, spec: &core::ServiceSpec, findings: &mut Findin
         requested_pool: text("address-pool").map(PoolName::from),
         sharing_key: text("allow-shared-ip").map(str::to_owned),
         families: families(spec, findings),
+        address_count,
         traffic_policy: traffic_policy(spec, findings),
         ports: ports(spec, findings),
         pod_selector: spec.selector.clone().unwrap_or_default(),
         addresses,
     }
+}
+
+/// How many addresses of each family the Service asks for.
+fn address_count(service: &core::Service, held: &[IpAddr], findings: &mut Findings) -> u8 {
+    let Some((key, text)) = annotation(service, "address-count") else { return 1 };
+    match text.trim().parse() {
+        Ok(count @ 1..=MAX_ADDRESS_COUNT) => count,
+        Ok(_) | Err(_) => {
+            let message = format!("`{text}` is not a number from 1 to {MAX_ADDRESS_COUNT}");
+            match held.is_empty() {
+                true => findings.problem(annotation_field(key), message),
+                false => {
+                    let help = "it keeps the addresses that it has";
+                    findings.warning(annotation_field(key), message, help);
+                }
+            }
+            held_count(held)
+        }
+    }
+}
+
+/// The larger of the numbers of IPv4 and of IPv6 addresses, but from 1 to [`MAX_ADDRESS_COUNT`].
+fn held_count(held: &[IpAddr]) -> u8 {
+    let v4 = held.iter().filter(|address| address.is_ipv4()).count();
+    let count = v4.max(held.len() - v4);
+    u8::try_from(count).unwrap_or(MAX_ADDRESS_COUNT).clamp(1, MAX_ADDRESS_COUNT)
 }
 
 /// An annotation under whichever prefix it has, with its key.
@@ -102,6 +131,7 @@ fn addresses(service: &core::Service, findings: &mut Findings) -> Vec<IpAddr> {
 fn requested_addresses(
     service: &core::Service,
     spec: &core::ServiceSpec,
+    address_count: u8,
 ) -> Result<Vec<IpAddr>, (String, String)> {
     let listed = annotation(service, "loadBalancerIPs").filter(|(_, value)| !value.is_empty());
     let single = spec.load_balancer_ip.as_deref().filter(|value| !value.is_empty());
@@ -122,10 +152,25 @@ fn requested_addresses(
             Err(_) => return Err((field, format!("`{}` is not an IP address", part.trim()))),
         }
     }
-    match addresses.as_slice() {
-        [_] => Ok(addresses),
-        [one, other] if Family::of(*one) != Family::of(*other) => Ok(addresses),
-        _ => Err((field, format!("`{text}` is neither one address nor one of each family"))),
+    let allowed = usize::from(address_count);
+    let v4 = addresses.iter().filter(|address| address.is_ipv4()).count();
+    let is_repeated = |index: usize| addresses[..index].contains(&addresses[index]);
+    if let Some(index) = (0..addresses.len()).find(|index| is_repeated(*index)) {
+        return Err((field, format!("`{}` is there twice in `{text}`", addresses[index])));
+    }
+    match v4 <= allowed && addresses.len() - v4 <= allowed {
+        true => Ok(addresses),
+        false if address_count == 1 => {
+            let message = format!(
+                "`{text}` is neither one address nor one of each family; \
+                 `metallb.io/address-count` allows more"
+            );
+            Err((field, message))
+        }
+        false => {
+            let message = format!("`{text}` has more than {address_count} addresses of one family");
+            Err((field, message))
+        }
     }
 }
 

@@ -86,6 +86,104 @@ fn every_problem_of_a_pool_is_told_at_once() {
 }
 
 #[test]
+fn every_problem_of_reservations_and_quota_is_told_at_once() {
+    check(
+        "good",
+        &pool(
+            "{addresses: [192.0.2.0/24], quota: {perNamespace: 0}, drain: true, \
+             reservations: [{address: 192.0.2.7, service: shop/web}]}",
+        ),
+        &[],
+    );
+    check(
+        "one of each",
+        &pool(
+            "{addresses: [192.0.2.0/24], avoidBuggyIPs: true, quota: {perNamespace: -1}, \
+             reservations: [{address: x, service: web}, {address: 192.0.3.7, service: a/b}, \
+             {address: 192.0.2.0, service: a/b}, {address: 192.0.2.7, service: a/b}, \
+             {address: '::ffff:192.0.2.7', service: a/b/c}]}",
+        ),
+        &[
+            "spec.quota.perNamespace: -1 is less than 0",
+            "spec.reservations[0].address: `x` is not an IP address",
+            "spec.reservations[0].service: `web` is not `namespace/name`",
+            "spec.reservations[1].address: `192.0.3.7` is not in the pool",
+            "spec.reservations[2].address: `192.0.2.0` ends in 0 or 255, which the pool avoids",
+            "spec.reservations[4].address: `192.0.2.7` is there twice",
+            "spec.reservations[4].service: `a/b/c` is not `namespace/name`",
+        ],
+    );
+    let many = "{address: 192.0.2.7, service: a/b}, ".repeat(1025);
+    let yaml = pool(&format!("{{addresses: [192.0.2.0/24], reservations: [{many}]}}"));
+    let first = &parse(&yaml).problems[0];
+    assert_eq!(
+        first.to_string(),
+        "IPAddressPool/default/main: spec.reservations: 1025 are more than 1024"
+    );
+}
+
+#[test]
+fn the_number_of_addresses_is_an_annotation() {
+    let count = |text: &str, more: &str| format!("metallb.io/address-count: '{text}'{more}");
+    let rows = [
+        ("none", String::new(), 1),
+        ("three", count("3", ""), 3),
+        ("the most", count(" 16 ", ""), 16),
+        ("the older prefix", "metallb.universe.tf/address-count: '2'".to_owned(), 2),
+    ];
+    for (name, annotations, want) in rows {
+        assert_eq!(web(&service("", &annotations)).address_count, want, "{name}");
+    }
+    const FIELD: &str = "metadata.annotations[metallb.io/address-count]";
+    for text in ["0", "17", "-1", "two", "256", ""] {
+        let want = format!("{FIELD}: `{text}` is not a number from 1 to 16");
+        check(text, &service("", &count(text, "")), &[&want]);
+    }
+    let lists = [
+        ("as many as it may", "192.0.2.1,192.0.2.2,fc00::1", vec![]),
+        (
+            "too many",
+            "192.0.2.1,192.0.2.2,192.0.2.3",
+            vec!["has more than 2 addresses of one family"],
+        ),
+    ];
+    for (name, list, want) in lists {
+        let yaml = service("", &count("2", &format!(", metallb.io/loadBalancerIPs: '{list}'")));
+        let field = "metadata.annotations[metallb.io/loadBalancerIPs]";
+        let want: Vec<_> = want.iter().map(|want| format!("{field}: `{list}` {want}")).collect();
+        check(name, &yaml, &want.iter().map(String::as_str).collect::<Vec<_>>());
+    }
+    let twice = service("", "metallb.io/loadBalancerIPs: '192.0.2.1,192.0.2.1'");
+    let want = "metadata.annotations[metallb.io/loadBalancerIPs]: \
+                `192.0.2.1` is there twice in `192.0.2.1,192.0.2.1`";
+    check("twice", &twice, &[want]);
+}
+
+#[test]
+fn whoever_asks_for_nonsense_keeps_all_that_it_has() {
+    let held = "status: {loadBalancer: {ingress: [{ip: 192.0.2.1}, {ip: 192.0.2.2}]}}\n";
+    let rows = [
+        ("a count", "metallb.io/address-count", vec![]),
+        ("addresses", "metallb.io/loadBalancerIPs", vec!["192.0.2.1", "192.0.2.2"]),
+    ];
+    for (name, field, requested) in rows {
+        let yaml = service("", &format!("{field}: x")) + held;
+        let web = web(&yaml);
+        let found: Vec<_> = web.requested_addresses.iter().map(ToString::to_string).collect();
+        assert_eq!(
+            (web.address_count, found),
+            (2, requested.iter().map(ToString::to_string).collect()),
+            "{name}"
+        );
+        let warnings = parse(&yaml).warnings;
+        // The Service has no EndpointSlice, which is a warning without a field.
+        let fields: Vec<_> = warnings.iter().map(|warning| warning.field.as_str()).collect();
+        let fields: Vec<_> = fields.into_iter().filter(|field| !field.is_empty()).collect();
+        assert_eq!(fields, [format!("metadata.annotations[{field}]")], "{name}");
+    }
+}
+
+#[test]
 fn every_problem_of_an_advertisement_is_told_at_once() {
     check("nothing is said", &advertisement("{}"), &[]);
     check(
@@ -145,7 +243,8 @@ fn every_problem_of_a_service_is_told_at_once() {
             "two addresses of one family",
             service("", &annotation("192.0.2.1, 192.0.2.2")),
             vec![format!(
-                "{FIELD}: `192.0.2.1, 192.0.2.2` is neither one address nor one of each family"
+                "{FIELD}: `192.0.2.1, 192.0.2.2` is neither one address nor one of each family; \
+                 `metallb.io/address-count` allows more"
             )],
         ),
         (

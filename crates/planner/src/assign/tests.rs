@@ -1,11 +1,12 @@
-//! Tables from MetalLB's behaviour, and what must hold for any Services.
+//! Tables from MetalLB's behaviour.
+
+mod properties;
 
 use std::collections::BTreeSet;
 
-use proptest::prelude::*;
-
 use super::*;
 use crate::build::{Build, address, facts, labels, pool, selector, service};
+use crate::facts::Allocation;
 use crate::facts::Families::{PreferDual, RequireDual, Single};
 use crate::facts::Family::{V4, V6};
 
@@ -327,7 +328,7 @@ fn what_a_service_has_it_keeps_if_the_families_are_right() {
             "a 192.0.2.0 p",
             Some("ipNotAllowed"),
         ),
-        ("it has one address twice", twice, v4(), "a 192.0.2.0 p", mismatch),
+        ("it has one address twice", twice, v4(), "a 192.0.2.9 p", None),
     ]);
 }
 
@@ -395,15 +396,226 @@ fn a_refusal_is_about_what_is_left_in_the_end() {
 }
 
 #[test]
-fn released_first_a_service_can_be_given_its_own_address_again() {
-    let shrinking = service("a").has(["192.0.2.1", "fc00::1"]);
-    let facts = facts([shrinking], [("p", pool(["192.0.2.1/32", "fc00::1/128"]))]);
-    let (name, service) = facts.services.first_key_value().unwrap();
-    let mut ledger = Ledger::default();
-    ledger.book(&service.addresses, &Claim::new(name, service)).unwrap();
-    ledger.release(name);
-    let found = assign(name, service, Pools::of(&facts), &ledger, Choice::FirstFree).unwrap();
-    assert_eq!(found.addresses, [address("192.0.2.1")]);
+fn several_addresses_of_a_family() {
+    let small = || pool(["192.0.2.0/30"]);
+    let both = || pool(["192.0.2.0/30", "fc00::/126"]);
+    let has = |addresses: [&str; 2]| service("a").has(addresses);
+    check_kept([
+        ("new", service("a").count(3), small(), "a 192.0.2.0,192.0.2.1,192.0.2.2 p", None),
+        ("all or nothing when new", service("a").count(5), small(), "a exhausted", None),
+        (
+            "of both families",
+            service("a").count(2).needs(RequireDual),
+            both(),
+            "a 192.0.2.0,192.0.2.1,fc00::,fc00::1 p",
+            None,
+        ),
+        (
+            "growing",
+            service("a").has(["192.0.2.2"]).count(2),
+            small(),
+            "a 192.0.2.2,192.0.2.0 p",
+            None,
+        ),
+        (
+            "growing as far as there are some",
+            has(["192.0.2.2", "192.0.2.3"]).count(9),
+            small(),
+            "a 192.0.2.2,192.0.2.3,192.0.2.0,192.0.2.1 p",
+            None,
+        ),
+        (
+            "shrinking gives back the last",
+            has(["192.0.2.3", "192.0.2.1"]),
+            small(),
+            "a 192.0.2.3 p",
+            None,
+        ),
+        (
+            "only what has left the pool is replaced",
+            has(["192.0.2.4", "192.0.2.3"]).count(2),
+            small(),
+            "a 192.0.2.3,192.0.2.0 p",
+            Some("ipNotAllowed"),
+        ),
+        (
+            "a second family is added to it",
+            has(["192.0.2.3", "192.0.2.1"]).count(2).needs(PreferDual(V4)),
+            both(),
+            "a 192.0.2.3,192.0.2.1,fc00::,fc00::1 p",
+            None,
+        ),
+        (
+            "asking for all of them",
+            service("a").count(2).asks_for(["192.0.2.3", "192.0.2.1"]),
+            small(),
+            "a 192.0.2.3,192.0.2.1 p",
+            None,
+        ),
+        (
+            "asking for too few",
+            service("a").count(2).asks_for(["192.0.2.3"]),
+            small(),
+            "a ipFamilyMismatch",
+            None,
+        ),
+    ]);
+    let sharing = || service("a").shares("k").count(2);
+    let other = service("b").shares("k").ports(["TCP/443"]).count(2);
+    check(
+        &facts([sharing().has(["192.0.2.1"]), other], [("p", small())]),
+        ["a 192.0.2.1,192.0.2.0 p", "b 192.0.2.0,192.0.2.1 p"],
+        "sharing takes none twice",
+    );
+}
+
+#[test]
+fn a_draining_pool_gives_nothing_new() {
+    let draining = || Pool { is_draining: true, ..pool(["192.0.2.0/24", "fc00::/120"]) };
+    let has = || service("a").has(["192.0.2.9"]);
+    let reserving = Pool {
+        reservations: [(address("192.0.2.7"), service("a").name)].into_iter().collect(),
+        ..draining()
+    };
+    let twice = "a 192.0.2.9 p";
+    check_kept([
+        ("what it has it keeps", has(), draining(), twice, None),
+        ("no other address of its own", has().count(2), draining(), twice, None),
+        ("no other family", has().needs(PreferDual(V4)), draining(), twice, None),
+        ("new", service("a"), draining(), "a poolDraining", None),
+        ("reserved", service("a"), reserving, "a poolDraining", None),
+        ("by pool", service("a").asks_for_pool("p"), draining(), "a poolDraining", None),
+        ("by address", service("a").asks_for(["192.0.2.7"]), draining(), "a poolDraining", None),
+    ]);
+    let facts = facts([has().count(2)], [("p", draining())]);
+    let short = assign_all(&facts, Choice::FirstFree).short;
+    assert_eq!(short.into_values().collect::<Vec<_>>(), [Obstacle::Draining]);
+}
+
+#[test]
+fn a_quota_limits_what_a_namespace_gets() {
+    let limited =
+        |quota| Pool { namespace_quota: Some(quota), ..pool(["192.0.2.0/24", "fc00::/120"]) };
+    let shares = |name: &str, port| service(name).shares("k").ports([port]);
+    check(
+        &facts([service("a"), service("b"), service("other/c")], [("p", limited(1))]),
+        ["a 192.0.2.0 p", "b quotaReached", "c 192.0.2.1 p"],
+        "each namespace has its own",
+    );
+    check(
+        &facts(
+            [service("a").has(["192.0.2.7"]), service("b").has(["192.0.2.8"])],
+            [("p", limited(1))],
+        ),
+        ["a 192.0.2.7 p", "b 192.0.2.8 p"],
+        "a lower quota takes nothing away",
+    );
+    check(
+        &facts(
+            [shares("a", "TCP/80"), shares("b", "TCP/443"), shares("c", "TCP/80")],
+            [("p", limited(1))],
+        ),
+        ["a 192.0.2.0 p", "b 192.0.2.0 p", "c quotaReached"],
+        "what the namespace shares counts once",
+    );
+    check(
+        &facts(
+            [shares("x/a", "TCP/80").has(["192.0.2.0"]), shares("b", "TCP/443")],
+            [("p", limited(0))],
+        ),
+        ["a 192.0.2.0 p", "b quotaReached"],
+        "what another namespace shares counts for both",
+    );
+    check(
+        &facts(
+            [service("a").needs(RequireDual), service("b").needs(PreferDual(V6))],
+            [("p", limited(1))],
+        ),
+        ["a quotaReached", "b fc00:: p"],
+        "both families count",
+    );
+    check(
+        &facts(
+            [service("a").has(["192.0.2.7"]), service("b").asks_for(["192.0.2.8"])],
+            [("p", limited(1))],
+        ),
+        ["a 192.0.2.7 p", "b quotaReached"],
+        "also for who asks",
+    );
+    let all = facts([service("a").has(["192.0.2.7"]), service("b")], [("p", limited(1))]);
+    assert_eq!(
+        assign_all(&all, Choice::Hashed).refusals.into_values().next().unwrap().to_string(),
+        "no pool can serve it: `p` lets a namespace have 1 of its addresses, \
+         and `default` has 1 already"
+    );
+}
+
+#[test]
+fn a_reserved_address_is_for_its_service_alone() {
+    let reserving = |of: &[(&str, &str)]| Pool {
+        reservations: of.iter().map(|(at, name)| (address(at), service(name).name)).collect(),
+        ..pool(["192.0.2.0/30"])
+    };
+    let for_a = || reserving(&[("192.0.2.2", "a")]);
+    let two = || [("open", pool(["10.0.0.0/24"])), ("p", for_a())];
+    check(
+        &facts([service("b"), service("a")], two()),
+        ["a 192.0.2.2 p", "b 10.0.0.0 open"],
+        "its pool comes first for it",
+    );
+    check(
+        &facts([service("a").has(["10.0.0.9"])], two()),
+        ["a 10.0.0.9 open"],
+        "what it has it keeps",
+    );
+    check(
+        &facts([service("a").needs(Single(V6))], two()),
+        ["a noSuchFamily"],
+        "a family that it does not need",
+    );
+    let manual = Pool { auto_assign: false, ..for_a() };
+    check(
+        &facts([service("a"), service("b")], [("p", manual)]),
+        ["a 192.0.2.2 p", "b autoAssignOff"],
+        "a reservation is as good as asking",
+    );
+    let names = ["b", "c", "d", "e"].map(service);
+    let all = facts(names, [("p", for_a())]);
+    check(
+        &all,
+        ["b 192.0.2.0 p", "c 192.0.2.1 p", "d 192.0.2.3 p", "e exhausted"],
+        "nobody else gets it, whether its Service exists or not",
+    );
+    assert_eq!(
+        assign_all(&all, Choice::FirstFree).refusals.into_values().next().unwrap().to_string(),
+        "no pool can serve it: `p` has no IPv4 address left, 3 of 4 are in use and 1 reserved"
+    );
+    check(
+        &facts([service("b").asks_for(["192.0.2.2"])], [("p", for_a())]),
+        ["b reservedForOther"],
+        "not for asking either",
+    );
+    check(
+        &facts([service("a"), service("b").has(["192.0.2.2"])], [("p", for_a())]),
+        ["a 192.0.2.2 p", "b 192.0.2.0 p"],
+        "who has it moves",
+    );
+    check(
+        &facts(
+            [service("a").shares("k"), service("b").shares("k").ports(["TCP/443"])],
+            [("p", for_a())],
+        ),
+        ["a 192.0.2.2 p", "b 192.0.2.0 p"],
+        "it is not shared",
+    );
+    check(
+        &facts(
+            [service("a").count(3)],
+            [("p", reserving(&[("192.0.2.3", "a"), ("192.0.2.1", "a")]))],
+        ),
+        ["a 192.0.2.1,192.0.2.3,192.0.2.0 p"],
+        "reserved ones first, then others of the pool",
+    );
 }
 
 #[test]
@@ -472,143 +684,6 @@ fn a_newcomer_moves_less_than_one_in_a_pool_four_times_as_large() {
         })
         .sum();
     assert!(total < count, "{total} moves for {count} newcomers");
-}
-
-proptest! {
-    #![proptest_config(ProptestConfig::with_cases(64))]
-
-    #[test]
-    fn a_newcomer_moves_only_the_chain_that_it_pushes(
-        mut names in prop::collection::btree_set(0u16..2000, 0..200),
-        newcomer in 2000u16..3000,
-    ) {
-        let before = hashed(&names);
-        names.insert(newcomer);
-        let after = hashed(&names);
-        let newcomer: ServiceName = format!("n{}/s{newcomer}", newcomer % 7).parse().unwrap();
-        let mut pushed = BTreeSet::new();
-        let mut address = after[&newcomer];
-        while let Some((name, _)) = before.iter().find(|(_, had)| **had == address) {
-            address = after[name];
-            prop_assert!(pushed.insert(name.clone()), "nobody is pushed twice");
-            prop_assert!(hash(&name.to_string()) > hash(&newcomer.to_string()));
-        }
-        prop_assert_eq!(moved(&before, &after), pushed);
-    }
-
-    #[test]
-    fn whatever_is_given_is_allowed(facts in any_facts(), choice in any_choice()) {
-        let all = assign_all(&facts, choice);
-        let mut holders: BTreeMap<IpAddr, Vec<&ServiceName>> = BTreeMap::new();
-        for (name, service) in &facts.services {
-            prop_assert!(all.given.contains_key(name) != all.refusals.contains_key(name));
-            let Some(Assignment { addresses, pool }) = all.given.get(name) else { continue };
-            prop_assert!(service.families.allow(addresses));
-            for address in addresses {
-                prop_assert!(facts.pools[pool].contains(*address));
-                holders.entry(*address).or_default().push(name);
-            }
-        }
-        for (address, names) in holders {
-            for (index, one) in names.iter().enumerate() {
-                for other in &names[..index] {
-                    let (one, other) = (&facts.services[*one], &facts.services[*other]);
-                    prop_assert!(one.sharing_key.is_some(), "{address} is shared");
-                    prop_assert_eq!(&one.sharing_key, &other.sharing_key);
-                    prop_assert!(one.ports.is_disjoint(&other.ports));
-                    prop_assert_eq!(one.traffic_policy, other.traffic_policy);
-                }
-            }
-        }
-    }
-
-    #[test]
-    fn a_restart_changes_nothing(facts in any_facts(), choice in any_choice()) {
-        let first = assign_all(&facts, choice);
-        let mut facts = facts;
-        for (name, service) in &mut facts.services {
-            let given = first.given.get(name);
-            service.addresses = given.map_or_else(Vec::new, |given| given.addresses.clone());
-        }
-        let second = assign_all(&facts, choice);
-        prop_assert_eq!(lines(&first), lines(&second));
-        prop_assert!(second.lost.is_empty());
-    }
-
-    #[test]
-    fn the_ledger_says_what_was_given(facts in any_facts(), choice in any_choice()) {
-        let all = assign_all(&facts, choice);
-        for name in facts.services.keys() {
-            let given = all.given.get(name).map_or(&[][..], |given| &given.addresses);
-            prop_assert_eq!(all.ledger.addresses(name), given);
-        }
-        for family in [V4, V6] {
-            let addresses = all.given.values().flat_map(|given| &given.addresses);
-            let distinct: BTreeSet<_> =
-                addresses.filter(|address| Family::of(**address) == family).collect();
-            let used: u128 = facts.pools.values().map(|pool| all.ledger.used(pool, family)).sum();
-            prop_assert_eq!(used, distinct.len() as u128);
-        }
-    }
-}
-
-fn any_choice() -> impl Strategy<Value = Choice> {
-    prop_oneof![Just(Choice::FirstFree), Just(Choice::Hashed)]
-}
-
-/// Up to a dozen Services that get in each other's way, with small pools.
-fn any_facts() -> impl Strategy<Value = Facts> {
-    prop::collection::vec(any_service(), 0..12).prop_map(|services| {
-        let mut pools = [
-            ("a", pool(["192.0.2.254-192.0.3.1", "fc00::/127"])),
-            ("b", pinned("198.51.100.0/31", 1, &["shop"])),
-            ("c", pool(["fc00:1::/126"])),
-        ];
-        pools[0].1.avoid_buggy_ips = true;
-        let builds = services.into_iter().enumerate().map(|(index, service)| {
-            let namespace = if index % 2 == 0 { "shop" } else { "default" };
-            Build { name: ServiceName::new(namespace, format!("s{index}")), service }
-        });
-        facts(builds, pools)
-    })
-}
-
-fn any_service() -> impl Strategy<Value = Service> {
-    let families = prop::sample::select(vec![
-        Single(V4),
-        Single(V6),
-        PreferDual(V4),
-        PreferDual(V6),
-        RequireDual,
-    ]);
-    let key = prop::sample::select(vec![None, Some("k"), Some("l")]);
-    let port = prop::sample::select(vec!["TCP/80", "TCP/443", "UDP/80"]);
-    (families, key, port, any_addresses(), any_addresses(), any::<[bool; 3]>()).prop_map(
-        |(families, key, port, has, asks, [is_local, has_some, asks_some])| {
-            let mut build = service("s").needs(families).ports([port]);
-            build.service.sharing_key = key.map(str::to_owned);
-            if is_local {
-                build = build.local([("app", "x")]);
-            }
-            let some = |is_some, addresses| if is_some { addresses } else { Vec::new() };
-            build.service.addresses = some(has_some, has);
-            build.service.requested_addresses = some(asks_some, asks);
-            build.service
-        },
-    )
-}
-
-fn any_addresses() -> impl Strategy<Value = Vec<IpAddr>> {
-    let known = [
-        "192.0.2.254",
-        "192.0.2.255",
-        "192.0.3.1",
-        "198.51.100.1",
-        "fc00::",
-        "fc00:1::2",
-        "10.0.0.1",
-    ];
-    prop::collection::vec(prop::sample::select(known.map(address).to_vec()), 1..3)
 }
 
 #[test]

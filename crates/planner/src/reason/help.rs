@@ -32,6 +32,10 @@ impl Refusal {
             Self::OtherAddresses { .. } => {
                 "it gets what it asks for instead; to keep what it has, ask for that".to_owned()
             }
+            Self::Reserved { address, pool, .. } => format!(
+                "ask for another address, or take `{address}` out of `spec.reservations` of \
+                 IPAddressPool `{pool}`"
+            ),
             Self::Taken { conflict, .. } => conflict.help(),
             Self::UnknownPool { pool } => format!(
                 "create IPAddressPool `{pool}`, or correct the annotation `metallb.io/address-pool`"
@@ -50,6 +54,7 @@ impl Obstacle {
             Self::AutoAssignOff => {
                 "name it in the annotation `metallb.io/address-pool` of the Service".to_owned()
             }
+            Self::Draining => "set its `drain` to false".to_owned(),
             Self::Exhausted { family, .. } => {
                 format!("add {family} addresses to it, or free some that Services have")
             }
@@ -61,6 +66,9 @@ impl Obstacle {
                 "add the namespace to its `serviceAllocation.namespaces`".to_owned()
             }
             Self::NoSuchFamily { family } => format!("add a range of {family} addresses to it"),
+            Self::QuotaReached { namespace, .. } => {
+                format!("raise its `quota.perNamespace`, or free addresses that `{namespace}` has")
+            }
         }
     }
 }
@@ -159,7 +167,14 @@ mod tests {
 
     #[test]
     fn a_full_pool_is_to_be_made_larger_and_a_reserved_one_to_be_named() {
-        let full = Obstacle::Exhausted { family: Family::V4, used: 2, total: 2 };
+        let full = Obstacle::Exhausted {
+            family: Family::V4,
+            needed: 1,
+            found: 0,
+            used: 2,
+            reserved: 0,
+            total: 2,
+        };
         let rows = [
             (full, "to use pool `a`, add IPv4 addresses to it, or free some that Services have"),
             (
