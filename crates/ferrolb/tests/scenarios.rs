@@ -139,8 +139,9 @@ fn every_scenario_ends_as_written() {
         let text = fs::read_to_string(&file).unwrap();
         let scenario = Scenario::read(&text);
         assert!(text.starts_with("# "), "{} starts with a sentence", file.display());
-        assert!(!scenario.shown.is_empty(), "{} shows nothing", file.display());
         let played = scenario.play().unwrap();
+        let shows = !scenario.shown.is_empty() || played.contains("\n-- problems --\n");
+        assert!(shows, "{} shows nothing", file.display());
         if played == text {
             continue;
         }

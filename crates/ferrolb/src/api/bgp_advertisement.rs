@@ -66,8 +66,12 @@ pub struct BGPAdvertisementSpec {
     /// BGP communities to attach to the routes.
     ///
     /// Default none. Each is a standard community `64512:100` (two numbers up to 65535), a large
-    /// community `large:64512:1:100` (three numbers up to 4294967295), or a name from a Community
-    /// object. No entry twice.
+    /// community `large:64512:1:100` (three numbers up to 4294967295), an extended community, or a
+    /// name. Extended are route targets `rt:64512:100` and route origins `ro:64512:100`, whose first
+    /// part may be an IPv4 address too, and any other as `ext:0x` and 16 hexadecimal digits. Names
+    /// are those of Community objects, and, unless one of them says otherwise, `no-export`,
+    /// `no-advertise`, `no-export-subconfed`, `no-peer`, `blackhole`, `graceful-shutdown`,
+    /// `accept-own`, `llgr-stale` and `no-llgr`. No entry twice.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub communities: Vec<String>,
 

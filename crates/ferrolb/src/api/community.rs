@@ -34,7 +34,8 @@ pub struct CommunityAlias {
     /// The name to write in BGPAdvertisements. Without `:`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub name: Option<String>,
-    /// The community it stands for: `64512:100` or `large:64512:1:100`.
+    /// The community it stands for: `64512:100`, `large:64512:1:100`, `rt:64512:100`,
+    /// `ro:64512:100`, or `ext:0x` and 16 hexadecimal digits.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub value: Option<String>,
 }

@@ -4,7 +4,6 @@ use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use planner::facts::{Allocation, Pool, Reservations};
 use planner::names::{PoolName, ServiceName};
 use planner::range::Range;
@@ -18,14 +17,12 @@ use crate::source::object::ObjectName;
 const MAX_RESERVATIONS: usize = 1024;
 
 pub(super) fn read(pools: &[Arc<IPAddressPool>], parsed: &mut Parsed) {
-    let mut pools: Vec<_> = pools.iter().collect();
-    pools.sort_by_key(|pool| age(pool));
     let mut taken: BTreeMap<PoolName, ObjectName> = BTreeMap::new();
-    for pool in pools {
+    for pool in super::oldest_first("IPAddressPool", pools) {
         let object = ObjectName::of("IPAddressPool", &pool.metadata);
         let name = PoolName(object.name.clone());
         let mut findings = Findings::about(object.clone());
-        let ranges = ranges(&pool.spec.addresses, &mut findings);
+        let ranges = ranges(&name, &pool.spec.addresses, &mut findings);
         refuse_overlaps(&ranges, &taken, parsed, &mut findings);
         if let Some(other) = taken.get(&name) {
             findings.problem("metadata.name", format!("{other} has the same name"));
@@ -51,15 +48,8 @@ pub(super) fn read(pools: &[Arc<IPAddressPool>], parsed: &mut Parsed) {
     }
 }
 
-/// Older first, so that an edit takes nothing away from what was there before. What the API server
-/// has not seen yet is youngest.
-fn age(pool: &IPAddressPool) -> (bool, Option<Time>, ObjectName) {
-    let created = pool.metadata.creation_timestamp.clone();
-    (created.is_none(), created, ObjectName::of("IPAddressPool", &pool.metadata))
-}
-
 /// The ranges that can be read, each with its index.
-fn ranges(addresses: &[String], findings: &mut Findings) -> Vec<(usize, Range)> {
+fn ranges(pool: &PoolName, addresses: &[String], findings: &mut Findings) -> Vec<(usize, Range)> {
     if addresses.is_empty() {
         findings.problem("spec.addresses", "a pool needs at least one range");
     }
@@ -70,9 +60,13 @@ fn ranges(addresses: &[String], findings: &mut Findings) -> Vec<(usize, Range)> 
             Ok(range) => {
                 if let Some((earlier, _)) = ranges.iter().find(|(_, other)| range.overlaps(*other))
                 {
-                    let message =
-                        format!("`{text}` overlaps `{}`, an earlier entry", addresses[*earlier]);
-                    findings.problem(field, message);
+                    let message = format!(
+                        "CIDR \"{text}\" in pool \"{pool}\" overlaps with already defined CIDR \
+                         \"{}\"",
+                        addresses[*earlier]
+                    );
+                    let help = "take the addresses out of one of the two entries";
+                    findings.problem_with_help(field, message, help);
                 }
                 ranges.push((index, range));
             }
@@ -95,8 +89,11 @@ fn refuse_overlaps(
             else {
                 continue;
             };
-            let ours = &findings.object;
-            let message = format!("`{range}` of {ours} overlaps `{other}` of {object}");
+            let ours = &findings.object.name;
+            let message = format!(
+                "CIDR \"{range}\" in pool \"{ours}\" overlaps with already defined CIDR \
+                 \"{other}\" of {object}"
+            );
             let help =
                 "of the two the later one is left out; take the addresses out of one of them";
             findings.problem_with_help(format!("spec.addresses[{index}]"), message, help);

@@ -4,6 +4,11 @@
 //! problems of an object are told at once, and an object with a problem takes out only itself.
 //! Deliberately unlike the usual way to load such a configuration, where one mistake rejects all.
 
+mod advertisement;
+mod bfd_profile;
+mod bgp_advertisement;
+mod bgp_peer;
+mod community;
 mod endpoint_slice;
 mod ip_address_pool;
 mod l2_advertisement;
@@ -13,8 +18,15 @@ mod selector;
 mod service;
 #[cfg(test)]
 mod tests;
+mod unused;
 
+use std::collections::BTreeMap;
 use std::fmt;
+use std::ops::RangeInclusive;
+use std::sync::Arc;
+
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+use kube::ResourceExt as _;
 
 use planner::facts::Facts;
 
@@ -27,7 +39,7 @@ pub struct Problem {
     pub object: ObjectName,
     /// The field, as `kubectl explain` names it: `spec.addresses[0]`. Empty for the whole object.
     pub field: String,
-    /// What is wrong with it; no full stop.
+    /// What is wrong with it; no full stop. A second line, if there is one, is the consequence.
     pub message: String,
     /// What to do about it.
     pub help: Option<String>,
@@ -42,7 +54,7 @@ impl fmt::Display for Problem {
         if !self.field.is_empty() {
             write!(f, "{}: ", self.field)?;
         }
-        f.write_str(&self.message)?;
+        f.write_str(&self.message.replace('\n', ", "))?;
         match &self.help {
             Some(help) => write!(f, "; {help}"),
             None => Ok(()),
@@ -67,9 +79,14 @@ pub fn facts(objects: &Objects) -> Parsed {
     namespace::read(&objects.namespaces, &mut parsed);
     node::read(&objects.nodes, &mut parsed);
     ip_address_pool::read(&objects.pools, &mut parsed);
-    l2_advertisement::read(objects, &mut parsed);
     service::read(&objects.services, &mut parsed);
     endpoint_slice::read(objects, &mut parsed);
+    l2_advertisement::read(objects, &mut parsed);
+    let profiles = bfd_profile::read(objects, &mut parsed);
+    bgp_peer::read(objects, &profiles, &mut parsed);
+    let aliases = community::read(objects, &mut parsed);
+    bgp_advertisement::read(objects, &aliases, &mut parsed);
+    unused::warn(objects, &mut parsed);
     parsed.problems.sort();
     parsed.warnings.sort();
     parsed
@@ -80,6 +97,21 @@ pub fn ignore_exclude_label(facts: &mut Facts) {
     for node in facts.nodes.values_mut() {
         node.is_excluded = false;
     }
+}
+
+/// What objects refer to by name; for what was refused, the object that defines it.
+type Referents<T> = BTreeMap<String, Result<T, ObjectName>>;
+
+/// Older ones first, so that an edit takes nothing away from what was there before. What the API
+/// server has not seen yet is youngest.
+fn oldest_first<'a, T: kube::Resource>(kind: &'static str, objects: &'a [Arc<T>]) -> Vec<&'a T> {
+    let mut objects: Vec<_> = objects.iter().map(Arc::as_ref).collect();
+    let age = |object: &&T| -> (bool, Option<Time>, ObjectName) {
+        let created = object.creation_timestamp();
+        (created.is_none(), created, ObjectName::of(kind, object.meta()))
+    };
+    objects.sort_by_cached_key(age);
+    objects
 }
 
 /// Collects what is found in one object.
@@ -97,6 +129,24 @@ impl Findings {
     fn problem(&mut self, field: impl Into<String>, message: impl Into<String>) {
         let problem = self.finding(field.into(), message.into(), None);
         self.problems.push(problem);
+    }
+
+    /// A number that is not within what the schema allows.
+    fn out_of_bounds<T: fmt::Display>(
+        &mut self,
+        field: &str,
+        value: T,
+        bounds: &RangeInclusive<T>,
+    ) {
+        let (from, to) = (bounds.start(), bounds.end());
+        let message = format!("{value} is not from {from} to {to}");
+        self.problem_with_help(field, message, &format!("write a number from {from} to {to}"));
+    }
+
+    /// Objects refer to each other by bare names.
+    fn same_name(&mut self, kind: &str) {
+        let message = format!("a {kind} in another namespace has the same name");
+        self.problem_with_help("metadata.name", message, "rename or remove one of the two");
     }
 
     fn problem_with_help(&mut self, field: impl Into<String>, message: String, help: &str) {
@@ -125,7 +175,8 @@ impl Findings {
     fn refuse_duplicates<T: PartialEq + fmt::Display>(&mut self, field: &str, list: &[T]) {
         for (index, entry) in list.iter().enumerate() {
             if list[..index].contains(entry) {
-                self.problem(format!("{field}[{index}]"), format!("`{entry}` is there twice"));
+                let message = format!("`{entry}` is there twice");
+                self.problem_with_help(format!("{field}[{index}]"), message, "remove one of them");
             }
         }
     }

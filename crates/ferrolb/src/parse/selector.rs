@@ -35,7 +35,8 @@ pub(super) fn read_list(
         refuse_inner_duplicates(selector, &field, findings);
         let Some(selector) = read(selector, &field, findings) else { continue };
         if selectors.contains(&selector) {
-            findings.problem(&field, format!("the selector `{selector}` is there twice"));
+            let message = format!("the selector `{selector}` is there twice");
+            findings.problem_with_help(&field, message, "remove one of them");
         }
         selectors.push(selector);
     }
@@ -49,7 +50,8 @@ fn refuse_inner_duplicates(selector: &LabelSelector, field: &str, findings: &mut
         let values = expression.values.as_deref().unwrap_or_default();
         findings.refuse_duplicates(&format!("{field}.values"), values);
         if expressions[..index].contains(expression) {
-            findings.problem(field, "the expression is there twice");
+            let message = "the expression is there twice".to_owned();
+            findings.problem_with_help(field, message, "remove one of them");
         }
     }
 }

@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use serde_json::Value;
 use serde_saphyr::{Options, Spanned};
 
-use super::object::{Misfit, Object, ObjectName};
+use super::object::{self, Misfit, Object, ObjectName};
 
 /// Documents in one file. A directory of manifests has tens; this stops a file of separators.
 const MAX_DOCUMENTS: usize = 10_000;
@@ -65,6 +65,8 @@ pub enum Fault {
         /// The field.
         misfit: Misfit,
     },
+    /// An object is written in a version that will go away, and what to do.
+    Deprecated(ObjectName, &'static str),
     /// The file is neither YAML nor JSON; the text shows where.
     Syntax(String),
     /// The file has more bytes than are read from one file.
@@ -87,7 +89,8 @@ impl Fault {
     pub fn keeps_last_good(&self) -> bool {
         match self {
             Self::Path(_) | Self::Syntax(_) | Self::TooLarge(_) | Self::Unreadable(_) => true,
-            Self::Duplicate(..)
+            Self::Deprecated(..)
+            | Self::Duplicate(..)
             | Self::Nameless(_)
             | Self::NotAnObject(_)
             | Self::Shape { .. }
@@ -102,6 +105,7 @@ impl fmt::Display for Fault {
             Self::Duplicate(name, first) => {
                 write!(f, "{name} is already at {first}; this one is left out, remove one of them")
             }
+            Self::Deprecated(name, what) => write!(f, "{name}: apiVersion: {what}"),
             Self::Nameless(kind) => write!(f, "a {kind} has no `metadata.name`; give it one"),
             Self::NotAnObject(lack) => {
                 write!(f, "not a Kubernetes object: {lack}; it is left out")
@@ -148,6 +152,8 @@ pub(super) struct Located {
     pub(super) object: Object,
     /// Paths of fields that the kind does not have.
     pub(super) unknown: Vec<String>,
+    /// What to do if its version will go away.
+    pub(super) deprecation: Option<&'static str>,
 }
 
 impl Contents {
@@ -216,7 +222,10 @@ impl Contents {
         };
         object.place();
         match object.name() {
-            Some(name) => self.objects.push(Located { line, name, object, unknown }),
+            Some(name) => {
+                let deprecation = object::deprecation(api_version, kind);
+                self.objects.push(Located { line, name, object, unknown, deprecation });
+            }
             None => self.faults.push((line, Fault::Nameless(kind.to_owned()))),
         }
     }
@@ -225,11 +234,7 @@ impl Contents {
 /// Names an object whose type is not yet known to fit.
 fn label(kind: &str, value: &Value) -> String {
     let field = |name: &str| value.pointer(&format!("/metadata/{name}")).and_then(Value::as_str);
-    [Some(kind), field("namespace"), field("name")]
-        .into_iter()
-        .flatten()
-        .collect::<Vec<_>>()
-        .join("/")
+    object::label(kind, field("namespace"), field("name"))
 }
 
 /// Reads the YAML documents of `text`, without the empty ones. JSON is YAML too.
@@ -242,6 +247,9 @@ pub(super) fn documents(text: &str) -> Result<Vec<Spanned<Value>>, (u64, u64, Fa
         let at = error.location();
         let line = at.map_or(1, |at| at.line());
         let column = at.map_or(1, |at| at.column());
+        // The excerpt shows lines around the place, and in some files these are nobody's business.
+        let has_password = text.contains("Secret") || text.contains("assword");
+        let error = if has_password { error.without_snippet() } else { &error };
         let text = error.to_string();
         // Every problem starts with its place, so the excerpt need not.
         let place = format!("error: line {line} column {column}: ");

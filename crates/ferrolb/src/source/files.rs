@@ -168,6 +168,10 @@ impl Reading {
                 let (object, field) = (found.name.clone(), field.clone());
                 self.warnings.push(problem(found.line, Fault::UnknownField { object, field }));
             }
+            if let Some(what) = found.deprecation {
+                let fault = Fault::Deprecated(found.name.clone(), what);
+                self.warnings.push(problem(found.line, fault));
+            }
             let origin = Origin { file: file.to_owned(), line: found.line };
             self.origins.insert(found.name.clone(), origin);
             self.objects.add(found.object.clone());

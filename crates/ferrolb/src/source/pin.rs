@@ -4,19 +4,18 @@
 //! the YAML parser says the status is, not written anew. Afterwards the new text is read again, and
 //! unless exactly the status changed, the edit is not made.
 
-use std::borrow::Cow;
 use std::fs::{self, File};
 use std::io::{self, Write as _};
 use std::net::IpAddr;
-use std::ops::Range;
 use std::path::Path;
 
 use planner::names::ServiceName;
 use serde_json::{Value, json};
-use serde_saphyr::granit_parser::{self, BorrowedInput, Event, Parser, StructureStyle};
+use serde_saphyr::granit_parser::StructureStyle;
 
 use super::document::documents;
 use super::object::DEFAULT_NAMESPACE;
+use super::tree::{Kind, Node};
 
 /// Why the manifest of a Service cannot be edited. The file is then left alone.
 #[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
@@ -64,7 +63,7 @@ pub fn pin(
         return Ok(None);
     }
     let documents = Node::documents(text).ok_or(CannotPin::Unusual)?;
-    let object = documents.iter().find_map(|node| node.find(service)).ok_or(CannotPin::Unusual)?;
+    let object = documents.iter().find_map(|node| find(node, service)).ok_or(CannotPin::Unusual)?;
     let edited = Editor { text, addresses }.edit(object)?;
     match values(&edited) {
         Ok(after) if after == wanted => Ok(Some(edited)),
@@ -133,137 +132,18 @@ fn set_status(value: &mut Value, service: &ServiceName, addresses: &[IpAddr]) {
     }
 }
 
-/// A value in the text, with where it is.
-#[derive(Debug)]
-struct Node<'a> {
-    /// Bytes of a scalar or of a collection in flow style; empty for a null that is not written.
-    span: Range<usize>,
-    /// Column of the first byte, from 0.
-    column: usize,
-    kind: Kind<'a>,
-}
-
-#[derive(Debug)]
-enum Kind<'a> {
-    /// Another value by its anchor.
-    Alias,
-    Mapping(StructureStyle, Vec<(Node<'a>, Node<'a>)>),
-    Scalar(Cow<'a, str>),
-    Sequence(StructureStyle, Vec<Node<'a>>),
-}
-
-impl<'a> Node<'a> {
-    /// The documents of a text that was already read once, which bounds their nesting.
-    fn documents(text: &'a str) -> Option<Vec<Self>> {
-        let options = granit_parser::options! { emit_comments: false };
-        let mut parser = Parser::new_from_str_with_options(text, options);
-        let mut documents = Vec::new();
-        loop {
-            let (event, span) = parser.next_event()?.ok()?;
-            if event == Event::StreamEnd {
-                return Some(documents);
-            }
-            if event.is_node() {
-                documents.push(Self::read(
-                    &mut parser,
-                    event,
-                    span.byte_range()?,
-                    span.start.col(),
-                )?);
-            }
-        }
+/// The Service in this document, which may be a list.
+fn find<'n, 'a>(node: &'n Node<'a>, service: &ServiceName) -> Option<&'n Node<'a>> {
+    if let Some(Kind::Sequence(_, items)) = node.get("items").map(|items| &items.kind) {
+        return items.iter().find_map(|item| find(item, service));
     }
-
-    fn read<T: BorrowedInput<'a>>(
-        parser: &mut Parser<'a, T>,
-        event: Event<'a>,
-        mut span: Range<usize>,
-        column: usize,
-    ) -> Option<Self> {
-        let mut children = Vec::new();
-        if matches!(event, Event::SequenceStart(..) | Event::MappingStart(..)) {
-            loop {
-                let (event, at) = parser.next_event()?.ok()?;
-                if matches!(event, Event::SequenceEnd | Event::MappingEnd) {
-                    span.end = at.byte_range()?.end;
-                    break;
-                }
-                children.push(Self::read(parser, event, at.byte_range()?, at.start.col())?);
-            }
-        }
-        let kind = if let Event::Scalar(text, ..) = event {
-            Kind::Scalar(text)
-        } else if let Event::SequenceStart(style, ..) = event {
-            Kind::Sequence(style, children)
-        } else if let Event::MappingStart(style, ..) = event {
-            let mut entries = Vec::new();
-            let mut children = children.into_iter();
-            while let (Some(key), Some(value)) = (children.next(), children.next()) {
-                entries.push((key, value));
-            }
-            Kind::Mapping(style, entries)
-        } else {
-            Kind::Alias
-        };
-        Some(Self { span, column, kind })
-    }
-
-    fn entry(&self, name: &str) -> Option<&(Self, Self)> {
-        let Kind::Mapping(_, entries) = &self.kind else { return None };
-        entries.iter().find(|(key, _)| key.text() == Some(name))
-    }
-
-    fn get(&self, name: &str) -> Option<&Self> {
-        self.entry(name).map(|(_, value)| value)
-    }
-
-    fn text(&self) -> Option<&str> {
-        match &self.kind {
-            Kind::Scalar(text) => Some(text),
-            Kind::Alias | Kind::Mapping(..) | Kind::Sequence(..) => None,
-        }
-    }
-
-    /// The Service in this document, which may be a list.
-    fn find(&self, service: &ServiceName) -> Option<&Self> {
-        if let Some(Kind::Sequence(_, items)) = self.get("items").map(|items| &items.kind) {
-            return items.iter().find_map(|item| item.find(service));
-        }
-        let metadata = self.get("metadata")?;
-        let namespace = metadata.get("namespace").map_or(Some(DEFAULT_NAMESPACE), Self::text);
-        let is_it = self.get("apiVersion")?.text() == Some("v1")
-            && self.get("kind")?.text() == Some("Service")
-            && namespace == Some(service.namespace.as_str())
-            && metadata.get("name")?.text() == Some(service.name.as_str());
-        is_it.then_some(self)
-    }
-
-    /// Whether it holds nothing, whichever way that is written.
-    fn is_empty(&self) -> bool {
-        match &self.kind {
-            Kind::Alias => false,
-            Kind::Mapping(style, entries) => *style == StructureStyle::Flow && entries.is_empty(),
-            Kind::Scalar(text) => matches!(text.as_ref(), "" | "~" | "null"),
-            Kind::Sequence(style, items) => *style == StructureStyle::Flow && items.is_empty(),
-        }
-    }
-
-    /// The byte after the last one that is written of it.
-    fn end(&self) -> usize {
-        match &self.kind {
-            // Collections in block style end where the parser notices, which may be far below.
-            Kind::Mapping(StructureStyle::Block, entries) => {
-                let ends = entries.iter().flat_map(|(key, value)| [key.end(), value.end()]);
-                ends.max().unwrap_or(self.span.start)
-            }
-            Kind::Sequence(StructureStyle::Block, items) => {
-                items.iter().map(Self::end).max().unwrap_or(self.span.start)
-            }
-            // So does a null that is not written; its key says where it is.
-            Kind::Scalar(_) if self.span.is_empty() => 0,
-            Kind::Alias | Kind::Mapping(..) | Kind::Scalar(_) | Kind::Sequence(..) => self.span.end,
-        }
-    }
+    let metadata = node.get("metadata")?;
+    let namespace = metadata.get("namespace").map_or(Some(DEFAULT_NAMESPACE), Node::text);
+    let is_it = node.get("apiVersion")?.text() == Some("v1")
+        && node.get("kind")?.text() == Some("Service")
+        && namespace == Some(service.namespace.as_str())
+        && metadata.get("name")?.text() == Some(service.name.as_str());
+    is_it.then_some(node)
 }
 
 /// What the path to the addresses consists of, outermost first.

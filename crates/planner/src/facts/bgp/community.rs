@@ -6,13 +6,13 @@ use std::fmt;
 use super::Community;
 
 impl fmt::Display for Community {
-    /// As a BGPAdvertisement takes it: `65000:100`, `large:65000:1:2`. Extended communities have no
-    /// such form, and print as `extended:` and their octets.
+    /// As a BGPAdvertisement takes it: `65000:100`, `large:65000:1:2`, and extended ones in the form
+    /// that fits all of them, `ext:0x0002fde800000064`.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Standard(value) => write!(f, "{}:{}", value >> 16, value & 0xffff),
             Self::Large(asn, one, other) => write!(f, "large:{asn}:{one}:{other}"),
-            Self::Extended(octets) => write!(f, "extended:{:016x}", u64::from_be_bytes(*octets)),
+            Self::Extended(octets) => write!(f, "ext:0x{:016x}", u64::from_be_bytes(*octets)),
         }
     }
 }
@@ -55,7 +55,7 @@ mod tests {
             (Community::Standard(7), "0:7"),
             (Community::Standard(u32::MAX), "65535:65535"),
             (Community::Large(65000, 0, u32::MAX), "large:65000:0:4294967295"),
-            (Community::Extended([0, 2, 0xfd, 0xe8, 0, 0, 0, 100]), "extended:0002fde800000064"),
+            (Community::Extended([0, 2, 0xfd, 0xe8, 0, 0, 0, 100]), "ext:0x0002fde800000064"),
         ];
         for (community, want) in rows {
             assert_eq!(community.to_string(), want);
