@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Parser, Subcommand, ValueEnum};
 
-use crate::cli::{explain, plan, simulate};
+use crate::cli::{explain, plan, simulate, validate};
 
 /// A load balancer for bare-metal Kubernetes: gives Services of type LoadBalancer an address and
 /// announces it to the network.
@@ -33,6 +33,8 @@ pub enum Command {
     Explain(explain::Args),
     /// Say what would move if a node failed, were drained, or other manifests were applied.
     Simulate(simulate::Args),
+    /// Say what is wrong with manifests, and where.
+    Validate(validate::Args),
 }
 
 /// `ferrolb standalone`.

@@ -10,4 +10,5 @@ pub mod outcome;
 pub mod plan;
 pub mod simulate;
 mod table;
+pub mod validate;
 mod why;
