@@ -7,6 +7,7 @@
 mod build;
 mod conflicts;
 mod lan;
+mod planner;
 mod routes;
 mod selection;
 mod standing;
@@ -14,13 +15,17 @@ mod standing;
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
-use crate::facts::{Facts, Pool};
-use crate::names::{NodeName, PoolName};
-use crate::plan::Plan;
+use lan::Lan;
+use routes::Speaker;
+
+use crate::facts::{Endpoint, Facts, Service};
+use crate::names::{NodeName, PoolName, ServiceName};
+use crate::plan::{Left, Plan};
 use crate::range::Range;
-use crate::reason::Silence;
+use crate::reason::{Protocol, Silence};
 
 pub use conflicts::{Clash, Conflict, conflicts};
+pub use planner::Planner;
 pub use standing::{Standing, standings};
 
 /// What `node` announces.
@@ -35,16 +40,63 @@ pub use standing::{Standing, standings};
 /// Nothing is said of a protocol that is not in use. BGP is in use if there is a BGPPeer or a
 /// BGPAdvertisement; the LAN if there is an L2Advertisement, or if BGP is not.
 pub fn plan(facts: &Facts, node: &NodeName) -> Plan {
-    let mut plan = Plan::default();
-    let is_bgp_used = !facts.peers.is_empty() || !facts.bgp_advertisements.is_empty();
-    if !is_bgp_used || !facts.l2_advertisements.is_empty() {
-        lan::plan(facts, node, &mut plan);
+    Rules::new(facts, node).plan(facts)
+}
+
+/// What all Services have in common, as one node sees it. Worth keeping from one Service to the
+/// next, until anything but a Service or its endpoints changes.
+struct Rules {
+    lan: Option<Lan>,
+    speaker: Option<Speaker>,
+}
+
+impl Rules {
+    fn new(facts: &Facts, node: &NodeName) -> Self {
+        let is_bgp_used = !facts.peers.is_empty() || !facts.bgp_advertisements.is_empty();
+        let is_lan_used = !is_bgp_used || !facts.l2_advertisements.is_empty();
+        Self {
+            lan: is_lan_used.then(|| Lan::new(facts, node)),
+            speaker: is_bgp_used.then(|| Speaker::new(facts, node)),
+        }
     }
-    if is_bgp_used {
-        routes::plan(facts, node, &mut plan);
+
+    fn plan(&mut self, facts: &Facts) -> Plan {
+        let mut plan = Plan::default();
+        if let Some(lan) = &mut self.lan {
+            lan.plan(facts, &mut plan);
+        }
+        if let Some(speaker) = &self.speaker {
+            speaker.plan(facts, &mut plan);
+        }
+        plan
     }
-    plan.silences.sort_by(|one, other| one.place().cmp(&other.place()));
-    plan
+}
+
+/// One Service to decide about.
+#[derive(Clone, Copy)]
+struct Case<'a> {
+    name: &'a ServiceName,
+    service: &'a Service,
+    endpoints: &'a [Endpoint],
+}
+
+impl<'a> Case<'a> {
+    fn new(facts: &'a Facts, name: &'a ServiceName, service: &'a Service) -> Self {
+        let endpoints = facts.endpoints.get(name).map_or(&[][..], Vec::as_slice);
+        Self { name, service, endpoints }
+    }
+
+    fn all(facts: &'a Facts) -> impl Iterator<Item = Self> {
+        facts.services.iter().map(|(name, service)| Self::new(facts, name, service))
+    }
+
+    fn addresses(self) -> BTreeSet<IpAddr> {
+        distinct(&self.service.addresses)
+    }
+
+    fn left(self, address: Option<IpAddr>, protocol: Protocol, silence: Silence) -> Left {
+        Left { service: self.name.clone(), address, protocol, peer: None, silence }
+    }
 }
 
 /// An address that stands twice in the status is one address.
@@ -53,29 +105,29 @@ fn distinct(addresses: &[IpAddr]) -> BTreeSet<IpAddr> {
 }
 
 /// Which pool an address is in, without asking each.
-struct Pools<'a> {
+struct Pools {
     /// The ranges of all pools by their first address; no two overlap.
-    ranges: BTreeMap<IpAddr, (Range, &'a PoolName, &'a Pool)>,
+    ranges: BTreeMap<IpAddr, (Range, PoolName)>,
 }
 
-impl<'a> Pools<'a> {
-    fn new(facts: &'a Facts) -> Self {
+impl Pools {
+    fn new(facts: &Facts) -> Self {
         let ranges = facts.pools.iter().flat_map(|(name, pool)| {
-            pool.ranges.iter().map(move |&range| (range.first(), (range, name, pool)))
+            pool.ranges.iter().map(move |&range| (range.first(), (range, name.clone())))
         });
         Self { ranges: ranges.collect() }
     }
 
     /// The one pool that all `addresses` are in, even if it would not give them any more.
-    fn of(&self, addresses: &[IpAddr]) -> Option<(&'a PoolName, &'a Pool)> {
+    fn of(&self, addresses: &[IpAddr]) -> Option<&PoolName> {
         let mut pools = addresses.iter().map(|address| self.of_one(*address));
         let first = pools.next()??;
-        pools.all(|pool| pool.is_some_and(|(name, _)| name == first.0)).then_some(first)
+        pools.all(|pool| pool == Some(first)).then_some(first)
     }
 
-    fn of_one(&self, address: IpAddr) -> Option<(&'a PoolName, &'a Pool)> {
-        let (_, (range, name, pool)) = self.ranges.range(..=address).next_back()?;
-        range.contains(address).then_some((*name, *pool))
+    fn of_one(&self, address: IpAddr) -> Option<&PoolName> {
+        let (_, (range, name)) = self.ranges.range(..=address).next_back()?;
+        range.contains(address).then_some(name)
     }
 }
 

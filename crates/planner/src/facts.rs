@@ -6,6 +6,7 @@
 //! fact.
 
 pub mod bgp;
+mod change;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -14,6 +15,8 @@ use std::net::IpAddr;
 use crate::names::{AdvertisementName, NodeName, PeerName, PoolName, ServiceName};
 use crate::range::{Range, bits};
 use crate::selector::{Labels, Selector};
+
+pub use change::Change;
 
 /// Everything known about the cluster at one moment.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]

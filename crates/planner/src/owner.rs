@@ -4,7 +4,11 @@
 //! of the candidates holds the address is decided among the speakers.
 
 use std::cmp::Reverse;
+use std::collections::BTreeMap;
+use std::fmt;
 use std::net::IpAddr;
+use std::ops::Deref;
+use std::sync::{Arc, OnceLock};
 
 use sha2::{Digest, Sha256};
 
@@ -17,6 +21,61 @@ pub struct Candidate<'a> {
     pub node: &'a NodeName,
     /// The weights of all preferences for it, added up.
     pub score: i64,
+}
+
+/// Nodes that may announce an address, each with the weights of all preferences for it, added up.
+pub type Scores = BTreeMap<NodeName, i64>;
+
+/// Candidates for an address, the preferred one first.
+///
+/// It is put in order when somebody looks at it, and then stays so: with many nodes that is nearly
+/// all the work of a plan, and most of a plan is the same as before. Copies share the result.
+#[derive(Clone)]
+pub struct Order(Arc<Unsorted>);
+
+struct Unsorted {
+    scores: Arc<Scores>,
+    address: IpAddr,
+    sorted: OnceLock<Vec<NodeName>>,
+}
+
+impl Order {
+    /// The order of these nodes by [`order`].
+    pub fn new(scores: Arc<Scores>, address: IpAddr) -> Self {
+        Self(Arc::new(Unsorted { scores, address, sorted: OnceLock::new() }))
+    }
+
+    /// Whether a node is among the candidates, wherever it stands.
+    pub fn contains(&self, node: &NodeName) -> bool {
+        self.0.scores.contains_key(node)
+    }
+}
+
+impl Deref for Order {
+    type Target = [NodeName];
+
+    fn deref(&self) -> &[NodeName] {
+        let Unsorted { scores, address, sorted } = &*self.0;
+        let candidates = || scores.iter().map(|(node, score)| Candidate { node, score: *score });
+        sorted.get_or_init(|| order(candidates(), *address))
+    }
+}
+
+impl Eq for Order {}
+
+impl PartialEq for Order {
+    /// Equal if put in order by the same values. None is put in order for that.
+    fn eq(&self, other: &Self) -> bool {
+        let (ours, theirs) = (&*self.0, &*other.0);
+        let are_same = Arc::ptr_eq(&ours.scores, &theirs.scores);
+        ours.address == theirs.address && (are_same || ours.scores == theirs.scores)
+    }
+}
+
+impl fmt::Debug for Order {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_list().entries(self.iter()).finish()
+    }
 }
 
 /// Orders candidates: the highest score first, and among equals the smallest sha256 of

@@ -1,5 +1,7 @@
 //! What one node announces: the result of [`crate::announce::plan`].
 
+mod diff;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::net::IpAddr;
@@ -7,8 +9,11 @@ use std::net::IpAddr;
 use ipnet::IpNet;
 
 use crate::facts::bgp::Community;
-use crate::names::{NodeName, PeerName, ServiceName};
+use crate::names::{PeerName, ServiceName};
+use crate::owner::Order;
 use crate::reason::{Protocol, Silence};
+
+pub use diff::{Edits, PlanDiff};
 
 /// What one node announces and what it does not, with the reason.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
@@ -22,7 +27,7 @@ pub struct Plan {
     pub peers: BTreeMap<PeerName, Routes>,
     /// Addresses of Services that this node does not announce, ordered by Service, address,
     /// protocol and peer.
-    pub silences: Vec<Left>,
+    pub silences: BTreeSet<Left>,
 }
 
 /// Who may answer for one address on the LAN.
@@ -31,7 +36,7 @@ pub struct Candidacy {
     /// Services at the address; more than one when it is shared.
     pub services: BTreeSet<ServiceName>,
     /// Candidates, the preferred one first: score, then sha256 of `node#address`.
-    pub order: Vec<NodeName>,
+    pub order: Order,
     /// On which interfaces this node answers if it holds the address.
     pub interfaces: Interfaces,
 }
@@ -63,7 +68,7 @@ pub struct Route {
 }
 
 /// A Service's address that is not announced by this node.
-#[derive(Clone, Debug, Eq, PartialEq)]
+#[derive(Clone, Debug, Eq, Ord, PartialEq, PartialOrd)]
 pub struct Left {
     /// The Service.
     pub service: ServiceName,
@@ -75,13 +80,6 @@ pub struct Left {
     pub peer: Option<PeerName>,
     /// Why.
     pub silence: Silence,
-}
-
-impl Left {
-    /// Its place among others.
-    pub(crate) fn place(&self) -> (&ServiceName, Option<IpAddr>, Protocol, Option<&PeerName>) {
-        (&self.service, self.address, self.protocol, self.peer.as_ref())
-    }
 }
 
 /// Items joined by commas.
@@ -125,7 +123,7 @@ impl fmt::Display for Route {
 
 impl fmt::Display for Candidacy {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (services, order) = (joined(&self.services), joined(&self.order));
+        let (services, order) = (joined(&self.services), joined(self.order.iter()));
         write!(f, "{services} order {order} on {}", self.interfaces)
     }
 }

@@ -11,105 +11,140 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
-use std::rc::Rc;
+use std::sync::Arc;
 
-use super::{Pools, distinct, unfitness};
-use crate::facts::{Endpoint, Facts, Family, L2Advertisement, Node, Pool, Service, TrafficPolicy};
-use crate::names::{AdvertisementName, NodeName, PoolName, ServiceName};
-use crate::owner::{self, Candidate};
+use super::planner::{Holders, Region};
+use super::{Case, Pools, unfitness};
+use crate::facts::{Endpoint, Facts, Family, L2Advertisement, Node, Service, TrafficPolicy};
+use crate::names::{AdvertisementName, NodeName};
+use crate::owner::{Order, Scores};
 use crate::plan::{Candidacy, Interfaces, Left, Plan};
 use crate::reason::{Protocol, Silence};
 
-/// Adds to `plan` what `node` does on the LAN.
-pub(super) fn plan(facts: &Facts, node: &NodeName, plan: &mut Plan) {
-    let advertisements = Advertisement::all(facts);
-    let mut cluster = Cluster::new(facts, node, &advertisements);
-    let mut keep_silent = |service: &ServiceName, address, silence| {
-        plan.silences.push(Left {
-            service: service.clone(),
-            address,
-            protocol: Protocol::Lan,
-            peer: None,
-            silence,
-        });
-    };
-    let mut offers: BTreeMap<IpAddr, Vec<Offer<'_>>> = BTreeMap::new();
-    for (name, service) in &facts.services {
-        let offered = cluster.offer(name, service);
-        if service.addresses.is_empty() {
-            keep_silent(name, None, Silence::NoAddress);
-        }
-        for address in distinct(&service.addresses) {
-            match (Family::of(address), &offered) {
-                (Family::V6, _) => {
-                    keep_silent(name, Some(address), Silence::FamilyNotAnnounced);
-                }
-                (Family::V4, Ok(offer)) => {
-                    offers.entry(address).or_default().push(offer.clone());
-                }
-                (Family::V4, Err(silence)) => {
-                    keep_silent(name, Some(address), silence.clone());
-                }
-            }
-        }
-    }
-    for (address, offers) in offers {
-        let together = Together::new(offers);
-        for (service, silence) in together.silences(node) {
-            keep_silent(service, Some(address), silence);
-        }
-        if let Some(candidacy) = together.candidacy(node) {
-            plan.candidacies.insert(address, candidacy);
-        }
-    }
-}
+/// How many selections are kept. There is one for each set of advertisements that select the same
+/// Services, which is few unless somebody makes up labels to have many.
+const SELECTIONS: usize = 256;
 
-/// Nodes, each with the weight of all preferences for it.
-type Scores<'a> = BTreeMap<&'a NodeName, i64>;
-
-/// The cluster as one node sees it, with what all Services have in common.
-struct Cluster<'a> {
-    facts: &'a Facts,
-    node: &'a NodeName,
-    pools: Pools<'a>,
+/// The LAN as one node sees it, with what all Services have in common.
+pub(super) struct Lan {
+    node: NodeName,
+    pools: Pools,
+    /// Why the node can announce nothing at all.
+    unfit: Option<Silence>,
     /// Nodes that can announce anything.
-    fit: BTreeSet<&'a NodeName>,
-    advertisements: &'a [Advertisement<'a>],
-    /// Fit nodes that some advertisements select together: most Services have the same ones, and
-    /// with many nodes this is the larger part of the work.
-    selected: BTreeMap<Vec<&'a AdvertisementName>, Rc<Scores<'a>>>,
+    fit: BTreeSet<NodeName>,
+    advertisements: Vec<Advertisement>,
+    /// By the places of the advertisements: most Services have the same ones, and with many nodes
+    /// this is the larger part of the work.
+    selections: BTreeMap<Vec<usize>, Arc<Selection>>,
 }
 
 /// An advertisement, and the nodes that it selects.
-struct Advertisement<'a> {
-    name: &'a AdvertisementName,
-    spec: &'a L2Advertisement,
-    nodes: Scores<'a>,
+#[derive(Clone)]
+struct Advertisement {
+    name: AdvertisementName,
+    spec: L2Advertisement,
+    nodes: Arc<Scores>,
+}
+
+/// Some advertisements, and the fit nodes that any of them selects.
+struct Selection {
+    advertisements: Vec<Advertisement>,
+    nodes: Arc<Scores>,
 }
 
 /// One Service, and which nodes could announce it if it did not share its addresses.
 #[derive(Clone)]
 struct Offer<'a> {
-    name: &'a ServiceName,
+    case: Case<'a>,
     /// Its addresses are ordered by the first of them.
     first: IpAddr,
-    advertisements: Rc<[&'a Advertisement<'a>]>,
-    candidates: Rc<Scores<'a>>,
+    selection: Arc<Selection>,
+    candidates: Arc<Scores>,
     /// Why this node is not one of them.
     here: Option<Silence>,
 }
 
-impl<'a> Cluster<'a> {
-    fn new(facts: &'a Facts, node: &'a NodeName, advertisements: &'a [Advertisement<'a>]) -> Self {
+impl Lan {
+    pub(super) fn new(facts: &Facts, node: &NodeName) -> Self {
         let is_fit = |node: &&NodeName| unfitness(facts, node).is_none();
-        let fit = facts.nodes.keys().filter(is_fit).collect();
         Self {
-            facts,
-            node,
+            node: node.clone(),
             pools: Pools::new(facts),
-            fit,
-            advertisements,
-            selected: BTreeMap::new(),
+            unfit: unfitness(facts, node),
+            fit: facts.nodes.keys().filter(is_fit).cloned().collect(),
+            advertisements: Advertisement::all(facts),
+            selections: BTreeMap::new(),
+        }
+    }
+
+    /// Adds to `plan` what the node does on the LAN.
+    pub(super) fn plan(&mut self, facts: &Facts, plan: &mut Plan) {
+        let mut offers: BTreeMap<IpAddr, Vec<Offer<'_>>> = BTreeMap::new();
+        for case in Case::all(facts) {
+            let Some(offer) = self.decide(facts, case, &mut plan.silences) else { continue };
+            for address in case.addresses().into_iter().filter(is_announced) {
+                offers.entry(address).or_default().push(offer.clone());
+            }
+        }
+        for (address, offers) in offers {
+            self.settle(address, offers, plan);
+        }
+    }
+
+    /// Adds to `plan` that part of it which a Service has to do with.
+    pub(super) fn part(
+        &mut self,
+        facts: &Facts,
+        holders: &Holders,
+        region: &Region,
+        plan: &mut Plan,
+    ) {
+        if let Some(case) = region.case(facts) {
+            self.decide(facts, case, &mut plan.silences);
+        }
+        for address in region.addresses.iter().copied().filter(is_announced) {
+            let cases = holders.cases(facts, address..=address);
+            let offers = cases.filter_map(|case| self.offer(facts, case).ok()).collect();
+            self.settle(address, offers, plan);
+        }
+    }
+
+    /// Which nodes could announce a Service, and the silences that have nothing to do with others
+    /// at its addresses.
+    fn decide<'a>(
+        &mut self,
+        facts: &Facts,
+        case: Case<'a>,
+        silences: &mut BTreeSet<Left>,
+    ) -> Option<Offer<'a>> {
+        let offered = self.offer(facts, case);
+        let mut keep_silent = |address, silence| {
+            silences.insert(case.left(address, Protocol::Lan, silence));
+        };
+        if case.service.addresses.is_empty() {
+            keep_silent(None, Silence::NoAddress);
+        }
+        for address in case.addresses() {
+            match &offered {
+                _ if !is_announced(&address) => {
+                    keep_silent(Some(address), Silence::FamilyNotAnnounced);
+                }
+                Ok(_) => (),
+                Err(silence) => keep_silent(Some(address), silence.clone()),
+            }
+        }
+        offered.ok()
+    }
+
+    /// Adds to `plan` who may answer for an address, given the Services there by name.
+    fn settle(&self, address: IpAddr, offers: Vec<Offer<'_>>, plan: &mut Plan) {
+        let together = Together::new(offers);
+        for (case, silence) in together.silences(&self.node) {
+            plan.silences.insert(case.left(Some(address), Protocol::Lan, silence));
+        }
+        if let Some(candidacy) = together.candidacy(&self.node) {
+            plan.candidacies.insert(address, candidacy);
         }
     }
 
@@ -118,90 +153,108 @@ impl<'a> Cluster<'a> {
     /// # Errors
     ///
     /// Says why none can, whatever the node.
-    fn offer(&mut self, name: &'a ServiceName, service: &'a Service) -> Result<Offer<'a>, Silence> {
+    fn offer<'a>(&mut self, facts: &Facts, case: Case<'a>) -> Result<Offer<'a>, Silence> {
+        let Case { service, endpoints, .. } = case;
         let first = *service.addresses.first().ok_or(Silence::NoAddress)?;
-        let pool = self.pools.of(&service.addresses).ok_or(Silence::InNoPool)?;
-        let healthy = self.healthy(name);
-        if healthy.is_empty() {
+        if self.pools.of(&service.addresses).is_none() {
+            return Err(Silence::InNoPool);
+        }
+        if !endpoints.iter().any(|endpoint| endpoint.is_healthy) {
             return Err(Silence::NoHealthyEndpoint);
         }
-        let advertisements = self.advertisements(service, pool)?;
-        let local: BTreeSet<_> = healthy.iter().filter_map(|end| end.node.as_ref()).collect();
-        let has_endpoint = |node: &NodeName| match service.traffic_policy {
-            TrafficPolicy::Cluster => true,
-            TrafficPolicy::Local => local.contains(node),
-        };
-        let here = unfitness(self.facts, self.node)
-            .or_else(|| {
-                let is_selected = advertisements.iter().any(|ad| ad.selects(self.node));
-                let names = || advertisements.iter().map(|ad| ad.name.clone()).collect();
-                (!is_selected).then(|| Silence::NodeNotSelected {
-                    kind: Protocol::Lan,
-                    advertisements: names(),
-                })
-            })
-            .or_else(|| (!has_endpoint(self.node)).then_some(Silence::NoHealthyLocalEndpoint));
-        let selected = self.selected(&advertisements);
+        let selection = self.selection(facts, service)?;
+        let healthy = endpoints.iter().filter(|endpoint| endpoint.is_healthy);
+        let local = healthy.filter_map(|endpoint: &Endpoint| endpoint.node.as_ref());
         let candidates = match service.traffic_policy {
-            TrafficPolicy::Cluster => selected,
+            TrafficPolicy::Cluster => Arc::clone(&selection.nodes),
             TrafficPolicy::Local => {
-                let nodes = selected.iter().filter(|(node, _)| has_endpoint(node));
-                Rc::new(nodes.map(|(node, score)| (*node, *score)).collect())
+                let nodes = local.clone().filter_map(|node| selection.nodes.get_key_value(node));
+                Arc::new(nodes.map(|(node, score)| (node.clone(), *score)).collect())
             }
         };
-        Ok(Offer { name, first, advertisements: advertisements.into(), candidates, here })
-    }
-
-    /// The fit nodes that any of these advertisements selects.
-    fn selected(&mut self, advertisements: &[&'a Advertisement<'a>]) -> Rc<Scores<'a>> {
-        let names = advertisements.iter().map(|ad| ad.name).collect();
-        let by_any = || {
-            let mut scores = Scores::new();
-            for (node, score) in advertisements.iter().flat_map(|ad| &ad.nodes) {
-                if self.fit.contains(node) {
-                    *scores.entry(*node).or_default() += score;
-                }
-            }
-            Rc::new(scores)
+        let has_endpoint = match service.traffic_policy {
+            TrafficPolicy::Cluster => true,
+            TrafficPolicy::Local => local.into_iter().any(|node| *node == self.node),
         };
-        Rc::clone(self.selected.entry(names).or_insert_with(by_any))
+        let here = self.unfit.clone().or_else(|| {
+            let is_selected = selection.advertisements.iter().any(|ad| ad.selects(&self.node));
+            match (is_selected, has_endpoint) {
+                (true, true) => None,
+                (true, false) => Some(Silence::NoHealthyLocalEndpoint),
+                (false, _) => Some(selection.unselected()),
+            }
+        });
+        Ok(Offer { case, first, selection, candidates, here })
     }
 
-    fn healthy(&self, name: &ServiceName) -> Vec<&'a Endpoint> {
-        let endpoints = self.facts.endpoints.get(name).into_iter().flatten();
-        endpoints.filter(|endpoint| endpoint.is_healthy).collect()
+    /// The advertisements for a Service; at least one.
+    fn selection(&mut self, facts: &Facts, service: &Service) -> Result<Arc<Selection>, Silence> {
+        let places = self.advertisements(facts, service)?;
+        if let Some(selection) = self.selections.get(&places) {
+            return Ok(Arc::clone(selection));
+        }
+        if self.selections.len() >= SELECTIONS {
+            self.selections.clear();
+        }
+        let advertisements = places.iter().map(|place| self.advertisements[*place].clone());
+        let selection = Arc::new(Selection::new(advertisements.collect(), &self.fit));
+        self.selections.insert(places, Arc::clone(&selection));
+        Ok(selection)
     }
 
-    /// Advertisements for a Service with addresses of `pool`; at least one.
-    fn advertisements(
-        &self,
-        service: &Service,
-        (name, pool): (&PoolName, &Pool),
-    ) -> Result<Vec<&'a Advertisement<'a>>, Silence> {
-        let all = self.advertisements.iter();
-        let of_pool: Vec<_> = all.filter(|ad| ad.spec.selection().pool(name, pool)).collect();
+    /// The places of the advertisements for a Service; at least one.
+    fn advertisements(&self, facts: &Facts, service: &Service) -> Result<Vec<usize>, Silence> {
+        let name = self.pools.of(&service.addresses).ok_or(Silence::InNoPool)?;
+        let pool = facts.pools.get(name).ok_or(Silence::InNoPool)?;
+        let all = self.advertisements.iter().enumerate();
+        let of_pool: Vec<_> = all.filter(|(_, ad)| ad.spec.selection().pool(name, pool)).collect();
         if of_pool.is_empty() {
             return Err(Silence::NoAdvertisement { kind: Protocol::Lan, pool: name.clone() });
         }
-        let is_for_service = |ad: &&Advertisement<'_>| ad.spec.selection().service(service);
-        let of_service: Vec<_> = of_pool.into_iter().filter(is_for_service).collect();
+        let is_for_service = |ad: &Advertisement| ad.spec.selection().service(service);
+        let of_service: Vec<_> = of_pool.into_iter().filter(|(_, ad)| is_for_service(ad)).collect();
         if of_service.is_empty() {
             return Err(Silence::ServiceNotSelected { kind: Protocol::Lan, pool: name.clone() });
         }
         // The Services of one address could be selected by different advertisements, and so by
         // different nodes. MetalLB avoids this by not announcing them, shared or not.
-        let selective = of_service.iter().find(|ad| !ad.spec.service_selectors.is_empty());
+        let selective = of_service.iter().find(|(_, ad)| !ad.spec.service_selectors.is_empty());
         match selective.filter(|_| service.sharing_key.is_some()) {
-            Some(ad) => {
+            Some((_, ad)) => {
                 Err(Silence::SharingWithServiceSelectors { advertisement: ad.name.clone() })
             }
-            None => Ok(of_service),
+            None => Ok(of_service.into_iter().map(|(place, _)| place).collect()),
         }
     }
 }
 
-impl<'a> Advertisement<'a> {
-    fn all(facts: &'a Facts) -> Vec<Self> {
+fn is_announced(address: &IpAddr) -> bool {
+    match Family::of(*address) {
+        Family::V4 => true,
+        Family::V6 => false,
+    }
+}
+
+impl Selection {
+    fn new(advertisements: Vec<Advertisement>, fit: &BTreeSet<NodeName>) -> Self {
+        let mut nodes = Scores::new();
+        for (node, score) in advertisements.iter().flat_map(|ad| &*ad.nodes) {
+            if fit.contains(node) {
+                *nodes.entry(node.clone()).or_default() += score;
+            }
+        }
+        Self { advertisements, nodes: Arc::new(nodes) }
+    }
+
+    /// Why a node that none of them selects does not announce.
+    fn unselected(&self) -> Silence {
+        let advertisements = self.advertisements.iter().map(|ad| ad.name.clone()).collect();
+        Silence::NodeNotSelected { kind: Protocol::Lan, advertisements }
+    }
+}
+
+impl Advertisement {
+    fn all(facts: &Facts) -> Vec<Self> {
         let score = |spec: &L2Advertisement, node: &Node| {
             let preferred = spec.preferred_nodes.iter();
             let matching = preferred.filter(|(_, selector)| selector.matches(&node.labels));
@@ -211,8 +264,8 @@ impl<'a> Advertisement<'a> {
         all.map(|(name, spec)| {
             let is_selected = |node: &Node| spec.selection().node(&node.labels);
             let nodes = facts.nodes.iter().filter(|(_, node)| is_selected(node));
-            let nodes = nodes.map(|(name, node)| (name, score(spec, node))).collect();
-            Self { name, spec, nodes }
+            let nodes = nodes.map(|(name, node)| (name.clone(), score(spec, node))).collect();
+            Self { name: name.clone(), spec: spec.clone(), nodes: Arc::new(nodes) }
         })
         .collect()
     }
@@ -229,7 +282,7 @@ struct Together<'a> {
     /// Those that no node can serve, or none that can serve the others.
     left_out: Vec<Offer<'a>>,
     /// With the scores that they have for the first Service.
-    candidates: Rc<Scores<'a>>,
+    candidates: Arc<Scores>,
 }
 
 impl<'a> Together<'a> {
@@ -237,11 +290,11 @@ impl<'a> Together<'a> {
     /// candidate: some are served rather than none.
     fn new(offers: Vec<Offer<'a>>) -> Self {
         let (mut served, mut left_out) = (Vec::<Offer<'a>>::new(), Vec::new());
-        let mut candidates = Rc::default();
+        let mut candidates = Arc::default();
         for offer in offers {
             let remaining = match served.is_empty() {
-                true => Rc::clone(&offer.candidates),
-                false => Rc::new(common(&candidates, &offer.candidates)),
+                true => Arc::clone(&offer.candidates),
+                false => common(&candidates, &offer.candidates),
             };
             if remaining.is_empty() {
                 left_out.push(offer);
@@ -255,20 +308,20 @@ impl<'a> Together<'a> {
 
     fn candidacy(&self, node: &NodeName) -> Option<Candidacy> {
         let first = self.served.first()?.first;
-        let candidates = self.candidates.iter();
-        let candidates = candidates.map(|(node, score)| Candidate { node, score: *score });
-        let advertisements = self.served.iter().flat_map(|offer| offer.advertisements.iter());
+        let advertisements =
+            self.served.iter().flat_map(|offer| offer.selection.advertisements.iter());
         Some(Candidacy {
-            services: self.served.iter().map(|offer| offer.name.clone()).collect(),
-            order: owner::order(candidates, first),
-            interfaces: interfaces(advertisements.copied(), node),
+            services: self.served.iter().map(|offer| offer.case.name.clone()).collect(),
+            order: Order::new(Arc::clone(&self.candidates), first),
+            interfaces: interfaces(advertisements, node),
         })
     }
 
     /// Each Service that `node` does not serve, with the reason.
-    fn silences(&self, node: &NodeName) -> Vec<(&'a ServiceName, Silence)> {
+    fn silences(&self, node: &NodeName) -> Vec<(Case<'a>, Silence)> {
         let unserved = self.served.iter().find(|offer| !offer.candidates.contains_key(node));
-        let beside = unserved.map(|offer| Silence::SharerNotServed { sharer: offer.name.clone() });
+        let beside =
+            unserved.map(|offer| Silence::SharerNotServed { sharer: offer.case.name.clone() });
         let silence = |offer: &Offer<'a>| {
             let here = offer.here.clone().or_else(|| beside.clone())?;
             match offer.candidates.is_empty() {
@@ -277,20 +330,23 @@ impl<'a> Together<'a> {
             }
         };
         let all = self.served.iter().chain(&self.left_out);
-        all.filter_map(|offer| Some((offer.name, silence(offer)?))).collect()
+        all.filter_map(|offer| Some((offer.case, silence(offer)?))).collect()
     }
 }
 
 /// The nodes of both, with the scores of the first.
-fn common<'a>(one: &Scores<'a>, other: &Scores<'a>) -> Scores<'a> {
+fn common(one: &Arc<Scores>, other: &Arc<Scores>) -> Arc<Scores> {
+    if Arc::ptr_eq(one, other) {
+        return Arc::clone(one);
+    }
     let nodes = one.iter().filter(|(node, _)| other.contains_key(*node));
-    nodes.map(|(node, score)| (*node, *score)).collect()
+    Arc::new(nodes.map(|(node, score)| (node.clone(), *score)).collect())
 }
 
 /// Those of the advertisements that select `node`. If none does, the node may still hold the
 /// address until another one has claimed it, and answers where it may have answered before.
 fn interfaces<'a>(
-    advertisements: impl Iterator<Item = &'a Advertisement<'a>>,
+    advertisements: impl Iterator<Item = &'a Advertisement>,
     node: &NodeName,
 ) -> Interfaces {
     let (ours, others): (Vec<_>, Vec<_>) = advertisements.partition(|ad| ad.selects(node));
@@ -305,4 +361,4 @@ fn interfaces<'a>(
 }
 
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;

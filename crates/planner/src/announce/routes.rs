@@ -20,91 +20,135 @@ use std::net::IpAddr;
 use ipnet::IpNet;
 
 use super::conflicts::disagree;
+use super::planner::{Holders, Region};
 use super::selection::matches_any;
-use super::{Pools, distinct, runs_speaker, unfitness};
+use super::{Case, Pools, runs_speaker, unfitness};
 use crate::facts::bgp::{BgpAdvertisement, Peer, PeerAddress, RemoteAsn};
 use crate::facts::{Facts, Family, Pool, Service, TrafficPolicy};
-use crate::names::{AdvertisementName, NodeName, PeerName, PoolName, ServiceName};
+use crate::names::{AdvertisementName, NodeName, PeerName, PoolName};
 use crate::plan::{Left, Plan, Routes};
 use crate::reason::{Protocol, Silence};
 use crate::selector::Labels;
 
-/// Adds to `plan` what `node` tells routers.
-pub(super) fn plan(facts: &Facts, node: &NodeName, plan: &mut Plan) {
-    let mut sessions = sessions(facts, node);
-    let speaker = Speaker::new(facts, node, !sessions.is_empty());
-    let mut keep_silent = |service: &ServiceName, address, peer: Option<&PeerName>, silence| {
-        plan.silences.push(Left {
-            service: service.clone(),
-            address,
-            protocol: Protocol::Bgp,
-            peer: peer.cloned(),
-            silence,
-        });
-    };
-    for (name, service) in &facts.services {
-        let offered = speaker.offer(name, service);
-        if service.addresses.is_empty() {
-            keep_silent(name, None, None, Silence::NoAddress);
-        }
-        for address in distinct(&service.addresses) {
-            match &offered {
-                Ok(advertisements) => {
-                    for session in &mut sessions {
-                        if let Err(silence) = session.announce(name, address, advertisements) {
-                            keep_silent(name, Some(address), Some(session.peer), silence);
-                        }
-                    }
-                }
-                Err(silence) => keep_silent(name, Some(address), None, silence.clone()),
-            }
-        }
-    }
-    plan.peers.extend(sessions.into_iter().map(|session| (session.peer.clone(), session.routes)));
-}
-
-/// What decides for all routers alike.
-struct Speaker<'a> {
-    facts: &'a Facts,
-    node: &'a NodeName,
-    pools: Pools<'a>,
+/// What decides for all routers alike, and the sessions.
+pub(super) struct Speaker {
+    node: NodeName,
+    pools: Pools,
     /// Why the node can announce nothing at all.
     unfit: Option<Silence>,
     /// The advertisements of each pool.
-    advertisements: BTreeMap<&'a PoolName, Vec<Advertisement<'a>>>,
+    advertisements: BTreeMap<PoolName, Vec<Advertisement>>,
+    /// Ordered by peer.
+    sessions: Vec<Session>,
 }
 
 /// An advertisement as the node sees it.
-#[derive(Clone, Copy)]
-struct Advertisement<'a> {
-    name: &'a AdvertisementName,
-    spec: &'a BgpAdvertisement,
+#[derive(Clone)]
+struct Advertisement {
+    name: AdvertisementName,
+    spec: BgpAdvertisement,
     /// Whether it selects the node.
     is_for_node: bool,
 }
 
-impl<'a> Speaker<'a> {
-    fn new(facts: &'a Facts, node: &'a NodeName, has_sessions: bool) -> Self {
+/// What the node tells routers of one Service.
+#[derive(Default)]
+struct Told<'a> {
+    routes: Vec<Telling<'a>>,
+    silences: Vec<Left>,
+}
+
+/// One advertisement of one address to one peer.
+struct Telling<'a> {
+    session: &'a Session,
+    prefix: IpNet,
+    spec: &'a BgpAdvertisement,
+}
+
+impl Speaker {
+    pub(super) fn new(facts: &Facts, node: &NodeName) -> Self {
         let labels = labels(facts, node);
         let specs = facts.bgp_advertisements.iter();
         let all: Vec<_> = specs
             .map(|(name, spec)| {
                 let is_for_node = spec.selection().node(&labels);
-                Advertisement { name, spec, is_for_node }
+                Advertisement { name: name.clone(), spec: spec.clone(), is_for_node }
             })
             .collect();
         let of_pool = |name, pool| {
             let selecting = all.iter().filter(|ad| ad.spec.selection().pool(name, pool));
-            selecting.copied().collect()
+            selecting.cloned().collect()
         };
         let pools = facts.pools.iter();
+        let sessions = sessions(facts, node);
         Self {
-            facts,
-            node,
+            node: node.clone(),
             pools: Pools::new(facts),
-            unfit: unfitness(facts, node).or_else(|| (!has_sessions).then_some(Silence::NoPeer)),
-            advertisements: pools.map(|(name, pool)| (name, of_pool(name, pool))).collect(),
+            unfit: unfitness(facts, node)
+                .or_else(|| sessions.is_empty().then_some(Silence::NoPeer)),
+            advertisements: pools.map(|(name, pool)| (name.clone(), of_pool(name, pool))).collect(),
+            sessions,
         }
+    }
+
+    /// Adds to `plan` what the node tells routers.
+    pub(super) fn plan(&self, facts: &Facts, plan: &mut Plan) {
+        self.greet(plan);
+        for case in Case::all(facts) {
+            let told = self.tell(facts, case);
+            plan.silences.extend(told.silences);
+            told.routes.iter().for_each(|telling| telling.add(case, plan));
+        }
+    }
+
+    /// Adds to `plan` that part of it which a Service has to do with.
+    pub(super) fn part(&self, facts: &Facts, holders: &Holders, region: &Region, plan: &mut Plan) {
+        self.greet(plan);
+        if let Some(case) = region.case(facts) {
+            plan.silences.extend(self.tell(facts, case).silences);
+        }
+        for prefix in &region.prefixes {
+            for case in holders.cases(facts, prefix.network()..=prefix.broadcast()) {
+                let told = self.tell(facts, case);
+                let inside = told.routes.iter().filter(|telling| telling.prefix == *prefix);
+                inside.for_each(|telling| telling.add(case, plan));
+            }
+        }
+    }
+
+    /// The prefixes of all routes that a Service is in.
+    pub(super) fn prefixes(&self, facts: &Facts, case: Case<'_>) -> BTreeSet<IpNet> {
+        self.tell(facts, case).routes.iter().map(|telling| telling.prefix).collect()
+    }
+
+    fn greet(&self, plan: &mut Plan) {
+        let peers = self.sessions.iter().map(|session| session.peer.clone());
+        plan.peers.extend(peers.map(|peer| (peer, Routes::new())));
+    }
+
+    fn tell(&self, facts: &Facts, case: Case<'_>) -> Told<'_> {
+        let mut told = Told::default();
+        let offered = self.offer(facts, case);
+        if case.service.addresses.is_empty() {
+            told.silences.push(case.left(None, Protocol::Bgp, Silence::NoAddress));
+        }
+        for address in case.addresses() {
+            let left = |silence| case.left(Some(address), Protocol::Bgp, silence);
+            match &offered {
+                Ok(advertisements) => {
+                    for session in &self.sessions {
+                        match session.announce(address, advertisements) {
+                            Ok(tellings) => told.routes.extend(tellings),
+                            Err(silence) => told
+                                .silences
+                                .push(Left { peer: Some(session.peer.clone()), ..left(silence) }),
+                        }
+                    }
+                }
+                Err(silence) => told.silences.push(left(silence.clone())),
+            }
+        }
+        told
     }
 
     /// The advertisements by which the node announces a Service; at least one.
@@ -112,20 +156,18 @@ impl<'a> Speaker<'a> {
     /// # Errors
     ///
     /// Says why it announces the Service to nobody.
-    fn offer(
-        &self,
-        name: &ServiceName,
-        service: &Service,
-    ) -> Result<Vec<Advertisement<'a>>, Silence> {
-        if service.addresses.is_empty() {
+    fn offer(&self, facts: &Facts, case: Case<'_>) -> Result<Vec<&Advertisement>, Silence> {
+        let addresses = &case.service.addresses;
+        if addresses.is_empty() {
             return Err(Silence::NoAddress);
         }
-        let (pool_name, pool) = self.pools.of(&service.addresses).ok_or(Silence::InNoPool)?;
-        let advertisements = self.advertisements(service, pool_name)?;
+        let name = self.pools.of(addresses).ok_or(Silence::InNoPool)?;
+        let pool = facts.pools.get(name).ok_or(Silence::InNoPool)?;
+        let advertisements = self.advertisements(case.service, name)?;
         without_conflict(&advertisements, pool)?;
         match &self.unfit {
             Some(silence) => Err(silence.clone()),
-            None => self.serve(name, service).map(|()| advertisements),
+            None => self.serve(case).map(|()| advertisements),
         }
     }
 
@@ -134,14 +176,14 @@ impl<'a> Speaker<'a> {
         &self,
         service: &Service,
         pool: &PoolName,
-    ) -> Result<Vec<Advertisement<'a>>, Silence> {
+    ) -> Result<Vec<&Advertisement>, Silence> {
         let kind = Protocol::Bgp;
         let of_pool = self.advertisements.get(pool).map_or(&[][..], Vec::as_slice);
         if of_pool.is_empty() {
             return Err(Silence::NoAdvertisement { kind, pool: pool.clone() });
         }
         let of_service = of_pool.iter().filter(|ad| ad.spec.selection().service(service));
-        let of_service: Vec<_> = of_service.copied().collect();
+        let of_service: Vec<_> = of_service.collect();
         if of_service.is_empty() {
             return Err(Silence::ServiceNotSelected { kind, pool: pool.clone() });
         }
@@ -153,15 +195,30 @@ impl<'a> Speaker<'a> {
     }
 
     /// Whether the node can serve a Service.
-    fn serve(&self, name: &ServiceName, service: &Service) -> Result<(), Silence> {
-        let endpoints = self.facts.endpoints.get(name).into_iter().flatten();
+    fn serve(&self, case: Case<'_>) -> Result<(), Silence> {
+        let endpoints = case.endpoints.iter();
         let mut serving = endpoints.filter(|endpoint| endpoint.is_healthy && endpoint.has_address);
-        match service.traffic_policy {
+        match case.service.traffic_policy {
             TrafficPolicy::Cluster => serving.next().map(|_| ()).ok_or(Silence::NoHealthyEndpoint),
             TrafficPolicy::Local => serving
-                .find(|endpoint| endpoint.node.as_ref() == Some(self.node))
+                .find(|endpoint| endpoint.node.as_ref() == Some(&self.node))
                 .map(|_| ())
                 .ok_or(Silence::NoHealthyLocalEndpoint),
+        }
+    }
+}
+
+impl Telling<'_> {
+    /// Adds one address of a Service to the routes.
+    fn add(&self, case: Case<'_>, plan: &mut Plan) {
+        let Some(routes) = plan.peers.get_mut(&self.session.peer) else { return };
+        let route = routes.entry(self.prefix).or_default();
+        if self.session.is_internal {
+            route.local_pref = route.local_pref.max(self.spec.local_pref);
+        }
+        route.communities.extend(&self.spec.communities);
+        if !route.services.contains(case.name) {
+            route.services.insert(case.name.clone());
         }
     }
 }
@@ -171,15 +228,15 @@ fn labels(facts: &Facts, node: &NodeName) -> Labels {
     facts.nodes.get(node).map(|node| node.labels.clone()).unwrap_or_default()
 }
 
-fn names(advertisements: &[Advertisement<'_>]) -> BTreeSet<AdvertisementName> {
+fn names(advertisements: &[&Advertisement]) -> BTreeSet<AdvertisementName> {
     advertisements.iter().map(|ad| ad.name.clone()).collect()
 }
 
 /// All advertisements of one Service and node, with Service selectors or without, must agree.
-fn without_conflict(advertisements: &[Advertisement<'_>], pool: &Pool) -> Result<(), Silence> {
+fn without_conflict(advertisements: &[&Advertisement], pool: &Pool) -> Result<(), Silence> {
     for (index, one) in advertisements.iter().enumerate() {
         let mut later = advertisements[index + 1..].iter();
-        if let Some(other) = later.find(|other| disagree(one.spec, other.spec, pool)) {
+        if let Some(other) = later.find(|other| disagree(&one.spec, &other.spec, pool)) {
             let (one, other) = (one.name.clone(), other.name.clone());
             return Err(Silence::ConflictingAdvertisements { one, other });
         }
@@ -187,50 +244,57 @@ fn without_conflict(advertisements: &[Advertisement<'_>], pool: &Pool) -> Result
     Ok(())
 }
 
-/// The session with one peer, and all that the node tells it.
-struct Session<'a> {
-    peer: &'a PeerName,
-    spec: &'a Peer,
-    routes: Routes,
+/// The session with one peer.
+struct Session {
+    peer: PeerName,
+    /// Whether the router is in our AS.
+    is_internal: bool,
+    /// Families of the routes that go over it.
+    families: Vec<Family>,
 }
 
 /// The sessions of a node, ordered by peer. A node without a speaker has none.
-fn sessions<'a>(facts: &'a Facts, node: &NodeName) -> Vec<Session<'a>> {
+fn sessions(facts: &Facts, node: &NodeName) -> Vec<Session> {
     let labels = labels(facts, node);
     let has_session =
         |peer: &Peer| runs_speaker(facts, node) && matches_any(&peer.node_selectors, &labels);
     let peers = facts.peers.iter().filter(|(_, spec)| has_session(spec));
-    peers.map(|(peer, spec)| Session { peer, spec, routes: Routes::new() }).collect()
+    let carried = |spec: &Peer| {
+        let families = [Family::V4, Family::V6].into_iter();
+        families.filter(|family| spec.carries(*family)).collect()
+    };
+    peers
+        .map(|(peer, spec)| Session {
+            peer: peer.clone(),
+            is_internal: spec.is_internal(),
+            families: carried(spec),
+        })
+        .collect()
 }
 
-impl Session<'_> {
-    /// Adds one address of a Service to the routes.
-    fn announce(
-        &mut self,
-        service: &ServiceName,
+impl Session {
+    /// How the peer is told of one address.
+    fn announce<'a>(
+        &'a self,
         address: IpAddr,
-        advertisements: &[Advertisement<'_>],
-    ) -> Result<(), Silence> {
+        advertisements: &[&'a Advertisement],
+    ) -> Result<Vec<Telling<'a>>, Silence> {
         let family = Family::of(address);
-        if !self.spec.carries(family) {
+        if !self.families.contains(&family) {
             return Err(Silence::FamilyNotCarried { family });
         }
-        let mut ours = advertisements.iter().filter(|ad| ad.spec.is_for(self.peer)).peekable();
-        if ours.peek().is_none() {
-            let advertisements = names(advertisements);
-            return Err(Silence::PeerNotSelected { advertisements });
+        let ours = advertisements.iter().filter(|ad| ad.spec.is_for(&self.peer));
+        let tellings: Vec<_> = ours
+            .map(|ad| Telling {
+                session: self,
+                prefix: prefix(address, ad.spec.aggregation(family)),
+                spec: &ad.spec,
+            })
+            .collect();
+        match tellings.is_empty() {
+            true => Err(Silence::PeerNotSelected { advertisements: names(advertisements) }),
+            false => Ok(tellings),
         }
-        for Advertisement { spec, .. } in ours {
-            let route = self.routes.entry(prefix(address, spec.aggregation(family))).or_default();
-            if self.spec.is_internal() {
-                route.local_pref = route.local_pref.max(spec.local_pref);
-            }
-            route.communities.extend(&spec.communities);
-            if !route.services.contains(service) {
-                route.services.insert(service.clone());
-            }
-        }
-        Ok(())
     }
 }
 
@@ -263,6 +327,6 @@ impl Peer {
 }
 
 #[cfg(test)]
-mod properties;
+pub(super) mod properties;
 #[cfg(test)]
 mod tests;

@@ -35,9 +35,10 @@ pub fn standings(facts: &Facts, candidacy: &Candidacy) -> Vec<Standing> {
 }
 
 /// How much the L2Advertisements for a Service prefer a node.
-fn score(facts: &Facts, pools: &Pools<'_>, service: &Service, node: &NodeName) -> i64 {
+fn score(facts: &Facts, pools: &Pools, service: &Service, node: &NodeName) -> i64 {
     let Some(node) = facts.nodes.get(node) else { return 0 };
-    let Some((name, pool)) = pools.of(&service.addresses) else { return 0 };
+    let Some(name) = pools.of(&service.addresses) else { return 0 };
+    let Some(pool) = facts.pools.get(name) else { return 0 };
     let all = facts.l2_advertisements.values().filter(|ad| {
         let selection = ad.selection();
         selection.pool(name, pool) && selection.service(service) && selection.node(&node.labels)
@@ -78,6 +79,6 @@ mod tests {
         assert_eq!(scores[..2], [("c", 35), ("a", 30)]);
         standings.sort_by_key(|one| (-one.score, one.hash));
         let sorted: Vec<_> = standings.into_iter().map(|one| one.node).collect();
-        assert_eq!(sorted, candidacy.order);
+        assert_eq!(sorted, candidacy.order[..]);
     }
 }

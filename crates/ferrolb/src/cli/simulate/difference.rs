@@ -193,7 +193,7 @@ fn lan(before: &Side<'_>, after: &Side<'_>) -> Vec<OnLan> {
     let on_lan = |address| {
         let (was, is) = (old.get(&address).copied(), new.get(&address).copied());
         let order = |candidacy: Option<&Candidacy>| {
-            candidacy.map(|candidacy| candidacy.order.clone()).unwrap_or_default()
+            candidacy.map(|candidacy| candidacy.order.to_vec()).unwrap_or_default()
         };
         let (order_before, order_after) = (order(was), order(is));
         let holder = order_before.first().cloned();

@@ -6,6 +6,9 @@ use super::*;
 use crate::announce::plan;
 use crate::build::{Build, address, endpoint, facts, labels, on, pool, selector, service};
 use crate::facts::Families::RequireDual;
+use crate::facts::Pool;
+use crate::names::ServiceName;
+use crate::owner::{self, Candidate};
 
 /// Nodes a, b and c; a Service with an address and an endpoint on each node; and no advertisement.
 fn cluster(web: Build) -> Facts {
@@ -65,7 +68,7 @@ fn all_addresses_of_a_service_are_ordered_by_the_first() {
     let order = plan(&v6_first, &"a".into()).candidacies[&address("192.0.2.10")].order.clone();
     let nodes = ["a", "b", "c"].map(NodeName::from);
     let candidates = nodes.iter().map(|node| Candidate { node, score: 0 });
-    assert_eq!(order, owner::order(candidates, address("fc00::1")));
+    assert_eq!(order[..], owner::order(candidates, address("fc00::1")));
 }
 
 #[test]
@@ -454,7 +457,7 @@ fn any_service() -> impl Strategy<Value = (Build, Vec<(usize, bool)>)> {
     })
 }
 
-fn any_advertisement() -> impl Strategy<Value = L2Advertisement> {
+pub(in crate::announce) fn any_advertisement() -> impl Strategy<Value = L2Advertisement> {
     let nodes = prop::collection::vec(prop::sample::select(NODES.to_vec()), 0..3);
     (nodes, any::<bool>(), 1..100).prop_map(|(nodes, is_selective, weight)| {
         let node_selectors = nodes.iter().map(|name| selector([("name", name)])).collect();

@@ -4,12 +4,13 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::announce::build::{everything, external, internal};
-use crate::announce::plan;
+use crate::announce::{distinct, plan};
 use crate::build::{address, facts, pool, service};
 use crate::facts::{Endpoint, Node};
+use crate::names::ServiceName;
 
-const NODES: [&str; 3] = ["a", "b", "c"];
-const PEERS: [&str; 3] = ["tor-1", "tor-2", "tor-3"];
+pub(in crate::announce) const NODES: [&str; 3] = ["a", "b", "c"];
+pub(in crate::announce) const PEERS: [&str; 3] = ["tor-1", "tor-2", "tor-3"];
 const TIERS: [&str; 2] = ["gold", "iron"];
 
 proptest! {
@@ -105,12 +106,12 @@ proptest! {
     }
 }
 
-fn any_node() -> impl Strategy<Value = NodeName> {
+pub(in crate::announce) fn any_node() -> impl Strategy<Value = NodeName> {
     prop::sample::select(NODES.to_vec()).prop_map(NodeName::from)
 }
 
 /// Services that share a few prefixes, nodes in any condition, peers and advertisements of some.
-fn any_facts() -> impl Strategy<Value = Facts> {
+pub(in crate::announce) fn any_facts() -> impl Strategy<Value = Facts> {
     let services = prop::collection::vec(any_service(), 1..5);
     let nodes = prop::array::uniform3(prop::array::uniform2(prop::bool::weighted(0.2)));
     let peers = prop::collection::vec(any_peer(), 1..=PEERS.len());
@@ -138,7 +139,7 @@ fn any_facts() -> impl Strategy<Value = Facts> {
     })
 }
 
-fn any_service() -> impl Strategy<Value = (Service, Vec<Endpoint>)> {
+pub(in crate::announce) fn any_service() -> impl Strategy<Value = (Service, Vec<Endpoint>)> {
     let known = ["192.0.2.1", "192.0.2.2", "192.0.2.99", "fc00::1", "10.0.0.1", "10.1.0.0"];
     let addresses = prop::sample::subsequence(known.map(address).to_vec(), 0..3);
     let endpoint = (any_node(), prop::bool::weighted(0.8), prop::bool::weighted(0.9));
@@ -159,7 +160,7 @@ fn any_service() -> impl Strategy<Value = (Service, Vec<Endpoint>)> {
     })
 }
 
-fn any_peer() -> impl Strategy<Value = Peer> {
+pub(in crate::announce) fn any_peer() -> impl Strategy<Value = Peer> {
     let nodes = prop::sample::subsequence(NODES.to_vec(), 0..3);
     (nodes, any::<bool>(), any::<bool>()).prop_map(|(nodes, is_internal, is_dual_stack)| {
         let node_selectors = nodes.into_iter().flat_map(|name| crate::build::on([name])).collect();
@@ -168,7 +169,7 @@ fn any_peer() -> impl Strategy<Value = Peer> {
     })
 }
 
-fn any_advertisement() -> impl Strategy<Value = BgpAdvertisement> {
+pub(in crate::announce) fn any_advertisement() -> impl Strategy<Value = BgpAdvertisement> {
     let nodes = prop::sample::subsequence(NODES.to_vec(), 0..3);
     let peers = prop::sample::subsequence(PEERS.to_vec(), 0..3);
     let lengths = prop::sample::select(vec![(32, 128), (24, 120), (26, 128)]);

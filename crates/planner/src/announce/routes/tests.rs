@@ -100,7 +100,7 @@ fn every_silence_has_its_reason() {
     for (name, facts, want, label) in rows {
         check(&facts, "a", [NO_ROUTE, want], name);
         let silences = plan(&facts, &"a".into()).silences;
-        assert_eq!(silences[0].silence.label(), label, "{name}");
+        assert_eq!(silences.first().unwrap().silence.label(), label, "{name}");
     }
 }
 

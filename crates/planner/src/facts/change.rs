@@ -1,0 +1,82 @@
+//! One fact that is put in place of what was known, or taken away.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::bgp::{BgpAdvertisement, Peer};
+use super::{Endpoint, Facts, L2Advertisement, Node, Pool, Service};
+use crate::names::{AdvertisementName, NodeName, PeerName, PoolName, ServiceName};
+use crate::selector::Labels;
+
+/// One field or one entry of [`Facts`]; an entry that is `None` goes away.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub enum Change {
+    /// A Service.
+    Service(ServiceName, Option<Box<Service>>),
+    /// All endpoints of a Service.
+    Endpoints(ServiceName, Option<Vec<Endpoint>>),
+    /// A node.
+    Node(NodeName, Option<Node>),
+    /// The labels of a namespace.
+    Namespace(String, Option<Labels>),
+    /// A pool.
+    Pool(PoolName, Option<Box<Pool>>),
+    /// What is announced on the LAN.
+    L2Advertisement(AdvertisementName, Option<Box<L2Advertisement>>),
+    /// What is announced to routers.
+    BgpAdvertisement(AdvertisementName, Option<Box<BgpAdvertisement>>),
+    /// A router.
+    Peer(PeerName, Option<Box<Peer>>),
+    /// The nodes that run a speaker.
+    Speakers(Option<BTreeSet<NodeName>>),
+    /// Whether the exclude label counts for nothing.
+    IgnoreExcludeLabel(bool),
+}
+
+impl Change {
+    /// Whether the facts say so already.
+    pub fn is_in(&self, facts: &Facts) -> bool {
+        match self {
+            Self::Service(name, new) => facts.services.get(name) == new.as_deref(),
+            Self::Endpoints(name, new) => facts.endpoints.get(name) == new.as_ref(),
+            Self::Node(name, new) => facts.nodes.get(name) == new.as_ref(),
+            Self::Namespace(name, new) => facts.namespaces.get(name) == new.as_ref(),
+            Self::Pool(name, new) => facts.pools.get(name) == new.as_deref(),
+            Self::L2Advertisement(name, new) => facts.l2_advertisements.get(name) == new.as_deref(),
+            Self::BgpAdvertisement(name, new) => {
+                facts.bgp_advertisements.get(name) == new.as_deref()
+            }
+            Self::Peer(name, new) => facts.peers.get(name) == new.as_deref(),
+            Self::Speakers(new) => facts.speakers == *new,
+            Self::IgnoreExcludeLabel(new) => facts.ignore_exclude_label == *new,
+        }
+    }
+}
+
+impl Facts {
+    /// Makes the facts say what `change` says.
+    pub fn apply(&mut self, change: Change) {
+        match change {
+            Change::Service(name, new) => put(&mut self.services, name, new.map(|new| *new)),
+            Change::Endpoints(name, new) => put(&mut self.endpoints, name, new),
+            Change::Node(name, new) => put(&mut self.nodes, name, new),
+            Change::Namespace(name, new) => put(&mut self.namespaces, name, new),
+            Change::Pool(name, new) => put(&mut self.pools, name, new.map(|new| *new)),
+            Change::L2Advertisement(name, new) => {
+                put(&mut self.l2_advertisements, name, new.map(|new| *new));
+            }
+            Change::BgpAdvertisement(name, new) => {
+                put(&mut self.bgp_advertisements, name, new.map(|new| *new));
+            }
+            Change::Peer(name, new) => put(&mut self.peers, name, new.map(|new| *new)),
+            Change::Speakers(new) => self.speakers = new,
+            Change::IgnoreExcludeLabel(new) => self.ignore_exclude_label = new,
+        }
+    }
+}
+
+fn put<K: Ord, V>(map: &mut BTreeMap<K, V>, key: K, value: Option<V>) {
+    match value {
+        Some(value) => map.insert(key, value),
+        None => map.remove(&key),
+    };
+}
