@@ -1,9 +1,11 @@
 //! `cargo xtask bench NAME`: every figure of ferrolb, measured here.
 //!
-//! A benchmark starts the release binary as separate processes with default flags. What measures
-//! shares neither code nor clock with it. A sample that failed counts as the worst there can be.
+//! A benchmark of the program starts the release binary as separate processes with default flags,
+//! and what measures shares neither code nor clock with it. One of decisions runs in one process.
+//! A sample that failed counts as the worst there can be.
 
 mod l2;
+mod planner;
 mod row;
 
 use std::process::ExitCode;
@@ -34,17 +36,22 @@ pub(crate) struct Arguments {
 enum Bench {
     /// How long an address on the LAN is away when something happens to its owner
     L2,
+    /// How fast decisions are, and how large the facts that they are made from
+    Planner,
 }
 
 /// Runs a benchmark and prints its rows. Fails when a goal is missed.
 pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode> {
-    packages::bring(packages::LAB)?;
-    let binary = program::build(Profile::Release)?;
-    if let Some(code) = rights::again_with_rights()? {
-        return Ok(code);
-    }
     let rows = match arguments.name {
-        Bench::L2 => l2::run(arguments.runs, &binary)?,
+        Bench::L2 => {
+            packages::bring(packages::LAB)?;
+            let binary = program::build(Profile::Release)?;
+            if let Some(code) = rights::again_with_rights()? {
+                return Ok(code);
+            }
+            l2::run(arguments.runs, &binary)?
+        }
+        Bench::Planner => planner::run(arguments.runs)?,
     };
     match arguments.output {
         Format::Json => {

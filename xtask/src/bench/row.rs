@@ -38,7 +38,6 @@ pub(crate) enum Figures {
         goal: Goal,
     },
     /// One value.
-    #[expect(dead_code, reason = "the form of rows that are counts, part of the output's contract")]
     Value {
         /// The value.
         value: f64,
@@ -80,20 +79,33 @@ impl Row {
     }
 }
 
+impl Row {
+    /// A row of one value.
+    pub(crate) fn value(
+        bench: &'static str,
+        name: String,
+        unit: &'static str,
+        value: f64,
+        goal: f64,
+    ) -> Self {
+        Self { bench, name, unit, n: 1, figures: Figures::Value { value, goal }, ok: value <= goal }
+    }
+}
+
 /// Rows for people, one a line.
 pub(crate) fn table(rows: &[Row]) -> String {
     let mut text =
-        format!("{:<28} {:>5} {:>9} {:>9} {:>9}  {}\n", "figure", "n", "p50", "p95", "p99", "goal");
+        format!("{:<40} {:>5} {:>9} {:>9} {:>9}  {}\n", "figure", "n", "p50", "p95", "p99", "goal");
     for row in rows {
         let name = format!("{} {} [{}]", row.bench, row.name, row.unit);
         let verdict = if row.ok { "met" } else { "MISSED" };
         let (figures, goal) = match &row.figures {
             Figures::Percentiles { p50, p95, p99, goal } => {
-                (format!("{p50:>9.1} {p95:>9.1} {p99:>9.1}"), goal.to_string())
+                (format!("{p50:>9.2} {p95:>9.2} {p99:>9.2}"), goal.to_string())
             }
-            Figures::Value { value, goal } => (format!("{value:>29.1}"), format!("<= {goal}")),
+            Figures::Value { value, goal } => (format!("{value:>29.2}"), format!("<= {goal}")),
         };
-        text += &format!("{name:<28} {:>5} {figures}  {goal} {verdict}\n", row.n);
+        text += &format!("{name:<40} {:>5} {figures}  {goal} {verdict}\n", row.n);
     }
     text
 }
