@@ -18,7 +18,7 @@ use planner::announce::{Planner, plan};
 use planner::assign::{Choice, assign_all};
 use planner::facts::{
     Change, Endpoint, Facts, Families, Family, L2Advertisement, Node, Pool, Port, Protocol,
-    Service, TrafficPolicy,
+    Reservations, Service, TrafficPolicy,
 };
 use planner::names::{NodeName, ServiceName};
 use planner::range::Range;
@@ -155,6 +155,9 @@ fn facts(size: Size) -> Facts {
         auto_assign: true,
         avoid_buggy_ips: false,
         allocation: None,
+        is_draining: false,
+        namespace_quota: None,
+        reservations: Reservations::default(),
     };
     facts.pools.insert("main".into(), pool);
     facts.l2_advertisements.insert("everything".into(), L2Advertisement::default());
@@ -170,6 +173,7 @@ fn service(index: u32) -> Service {
         requested_pool: None,
         sharing_key: None,
         families: Families::Single(Family::V4),
+        address_count: 1,
         traffic_policy: TrafficPolicy::Cluster,
         ports: [80, 443].map(|number| Port { protocol: Protocol::Tcp, number }).into(),
         pod_selector: labels([("app.kubernetes.io/name", &app)]),

@@ -119,8 +119,7 @@ pub(crate) fn facts<const N: usize>(
 impl Facts {
     /// With a node whose labels are its name and `labels`.
     pub(crate) fn node<const N: usize>(self, name: &str, pairs: [(&str, &str); N]) -> Self {
-        let mut labels = labels(pairs);
-        labels.insert("name".into(), name.into());
+        let labels = labels(pairs).into_iter().chain([("name".into(), name.into())]).collect();
         self.with_node(name, Node { labels, ..Node::default() })
     }
 

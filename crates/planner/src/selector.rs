@@ -4,7 +4,57 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
 /// Labels of an object.
-pub type Labels = BTreeMap<String, String>;
+///
+/// A sorted slice instead of a map: objects have a handful, and there are two sets a Service. A map
+/// allocates for eleven pairs at once.
+#[derive(Clone, Debug, Default, Eq, Hash, Ord, PartialEq, PartialOrd)]
+pub struct Labels(Box<[(String, String)]>);
+
+impl Labels {
+    /// No labels.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// The value of a key.
+    pub fn get(&self, key: &str) -> Option<&str> {
+        let place = self.0.binary_search_by(|(other, _)| other.as_str().cmp(key)).ok()?;
+        Some(&self.0[place].1)
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+}
+
+impl From<BTreeMap<String, String>> for Labels {
+    fn from(map: BTreeMap<String, String>) -> Self {
+        Self(map.into_iter().collect())
+    }
+}
+
+impl FromIterator<(String, String)> for Labels {
+    /// Of several values of one key, the last counts.
+    fn from_iter<T: IntoIterator<Item = (String, String)>>(pairs: T) -> Self {
+        pairs.into_iter().collect::<BTreeMap<_, _>>().into()
+    }
+}
+
+impl<const N: usize> From<[(String, String); N]> for Labels {
+    fn from(pairs: [(String, String); N]) -> Self {
+        pairs.into_iter().collect()
+    }
+}
+
+impl IntoIterator for Labels {
+    type Item = (String, String);
+    type IntoIter = std::vec::IntoIter<Self::Item>;
+
+    fn into_iter(self) -> Self::IntoIter {
+        self.0.into_vec().into_iter()
+    }
+}
 
 /// A label selector; every requirement must hold, and none matches everything.
 ///

@@ -55,7 +55,7 @@ impl<'a> Choice<'a> {
             findings.warning("spec.ipAddressPools", message, "check the name");
         }
         let labels: Vec<Labels> =
-            pools.iter().map(|pool| pool.labels.clone().unwrap_or_default()).collect();
+            pools.iter().map(|pool| pool.labels.clone().unwrap_or_default().into()).collect();
         let field = "spec.ipAddressPoolSelectors";
         selector::warn_of_no_match(self.pool_selectors, field, "IPAddressPool", &labels, findings);
         let labels: Vec<_> = parsed.facts.nodes.values().map(|node| node.labels.clone()).collect();

@@ -28,7 +28,7 @@ pub(super) fn read(pools: &[Arc<IPAddressPool>], parsed: &mut Parsed) {
             findings.problem("metadata.name", format!("{other} has the same name"));
         }
         let fact = Pool {
-            labels: pool.metadata.labels.clone().unwrap_or_default(),
+            labels: pool.metadata.labels.clone().unwrap_or_default().into(),
             ranges: ranges.into_iter().map(|(_, range)| range).collect(),
             auto_assign: pool.spec.auto_assign,
             avoid_buggy_ips: pool.spec.avoid_buggy_ips,

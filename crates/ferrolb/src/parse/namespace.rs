@@ -14,6 +14,6 @@ pub(super) fn read(namespaces: &[Arc<Namespace>], parsed: &mut Parsed) {
         let name = namespace.metadata.name.clone().unwrap_or_default();
         let mut labels = namespace.metadata.labels.clone().unwrap_or_default();
         labels.insert(NAME_LABEL.to_owned(), name.clone());
-        parsed.facts.namespaces.insert(name, labels);
+        parsed.facts.namespaces.insert(name, labels.into());
     }
 }

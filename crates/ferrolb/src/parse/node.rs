@@ -5,6 +5,7 @@ use std::sync::Arc;
 use k8s_openapi::api::core::v1 as core;
 use planner::facts::Node;
 use planner::names::NodeName;
+use planner::selector::Labels;
 
 use super::{Findings, Parsed};
 use crate::source::object::ObjectName;
@@ -24,7 +25,7 @@ pub(super) fn read(nodes: &[Arc<core::Node>], parsed: &mut Parsed) {
 }
 
 fn fact(node: &core::Node, findings: &mut Findings) -> Node {
-    let labels = node.metadata.labels.clone().unwrap_or_default();
+    let labels = Labels::from(node.metadata.labels.clone().unwrap_or_default());
     let status = node.status.as_ref();
     let addresses = status.and_then(|status| status.addresses.as_deref()).unwrap_or_default();
     let mut internal_ips = Vec::new();
@@ -45,6 +46,6 @@ fn fact(node: &core::Node, findings: &mut Findings) -> Node {
     let is_network_unavailable = conditions
         .iter()
         .any(|condition| condition.type_ == "NetworkUnavailable" && condition.status == "True");
-    let is_excluded = labels.contains_key(EXCLUDE_LABEL);
+    let is_excluded = labels.get(EXCLUDE_LABEL).is_some();
     Node { labels, internal_ips, is_network_unavailable, is_excluded }
 }

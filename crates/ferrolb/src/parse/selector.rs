@@ -17,7 +17,7 @@ pub(super) fn read(
         values: expression.values.clone().unwrap_or_default(),
     });
     let labels = selector.match_labels.clone().unwrap_or_default();
-    Selector::new(labels, expressions)
+    Selector::new(labels.into(), expressions)
         .map_err(|error| findings.problem(field, error.to_string()))
         .ok()
 }

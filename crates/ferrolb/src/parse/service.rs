@@ -59,7 +59,7 @@ fn fact(service: &core::Service, spec: &core::ServiceSpec, findings: &mut Findin
     };
     let text = |name| annotation(service, name).map(|(_, value)| value).filter(|v| !v.is_empty());
     Service {
-        labels: service.metadata.labels.clone().unwrap_or_default(),
+        labels: service.metadata.labels.clone().unwrap_or_default().into(),
         requested_addresses,
         requested_pool: text("address-pool").map(PoolName::from),
         sharing_key: text("allow-shared-ip").map(str::to_owned),
@@ -67,7 +67,7 @@ fn fact(service: &core::Service, spec: &core::ServiceSpec, findings: &mut Findin
         address_count,
         traffic_policy: traffic_policy(spec, findings),
         ports: ports(spec, findings),
-        pod_selector: spec.selector.clone().unwrap_or_default(),
+        pod_selector: spec.selector.clone().unwrap_or_default().into(),
         addresses,
     }
 }
