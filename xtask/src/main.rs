@@ -9,6 +9,7 @@ mod codegen;
 mod command;
 mod demo;
 mod install;
+mod mutants;
 mod output;
 mod packages;
 mod program;

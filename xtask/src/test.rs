@@ -8,12 +8,12 @@ use anyhow::{Context as _, Result};
 use crate::report::Report;
 use crate::step;
 use crate::workspace::{at_root, cargo, is_ci, root};
-use crate::{packages, rights, tidy, tools};
+use crate::{mutants, packages, rights, tidy, tools};
 
 /// Check and test everything; what is missing on this machine is installed
 #[derive(clap::Args)]
 pub(crate) struct Arguments {
-    /// Leave out documentation, licences and the lab
+    /// Leave out documentation, licences, mutations and the lab
     #[arg(long)]
     fast: bool,
     /// Run only tests whose name contains this, and no checks
@@ -56,7 +56,8 @@ fn check(fast: bool) -> Result<()> {
     step::run("deny", &mut deny, "take another crate, or say in deny.toml why this one is fine")?;
     let mut doctests = cargo();
     doctests.args(["test", "--doc", "--workspace", "--quiet"]);
-    step::run("doctests", &mut doctests, "mend the examples it names above")
+    step::run("doctests", &mut doctests, "mend the examples it names above")?;
+    step::timed("mutations", mutants::check)
 }
 
 /// Compiles outside of any namespace: inside there is no network to fetch crates from.
