@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use anyhow::Result;
 use clap::{Parser, Subcommand};
 
-use crate::{bench, codegen, demo, install, mutants, test, tidy};
+use crate::{bench, codegen, demo, fuzz, install, mutants, test, tidy};
 
 #[derive(Parser)]
 #[command(bin_name = "cargo xtask", about, disable_help_subcommand = true)]
@@ -19,6 +19,7 @@ enum Command {
     Bench(bench::Arguments),
     Codegen(codegen::Arguments),
     Demo(demo::Arguments),
+    Fuzz(fuzz::Arguments),
     Install(install::Arguments),
     Mutants(mutants::Arguments),
     Test(test::Arguments),
@@ -32,6 +33,7 @@ impl Arguments {
             Command::Bench(arguments) => bench::run(arguments),
             Command::Codegen(arguments) => codegen::run(arguments),
             Command::Demo(arguments) => demo::run(arguments),
+            Command::Fuzz(arguments) => fuzz::run(arguments),
             Command::Install(arguments) => install::run(arguments),
             Command::Mutants(arguments) => mutants::run(arguments),
             Command::Test(arguments) => test::run(arguments),

@@ -14,7 +14,7 @@ pub(crate) fn run(_: &Arguments) -> Result<ExitCode> {
     step::timed("install", || {
         tools::require_components()?;
         packages::bring(packages::LAB)?;
-        for tool in [tools::NEXTEST, tools::DENY] {
+        for tool in [tools::NEXTEST, tools::DENY, tools::FUZZ] {
             eprintln!("    `{}` is `{}`", tool.name, tool.bring()?.display());
         }
         Ok(())

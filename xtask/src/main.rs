@@ -8,6 +8,7 @@ mod bench;
 mod codegen;
 mod command;
 mod demo;
+mod fuzz;
 mod install;
 mod mutants;
 mod output;

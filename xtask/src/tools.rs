@@ -39,6 +39,16 @@ pub(crate) const DENY: Tool = Tool {
     ],
 };
 
+/// Builds fuzz targets and feeds them.
+pub(crate) const FUZZ: Tool = Tool {
+    name: "cargo-fuzz",
+    version: "0.13.2",
+    wheels: [
+        "612108f626b6ee0e5d63b1a0e257c89c13abffbd8fff539ccbffb7205b33093f",
+        "25b65340d3f18c4b18b8f7e54855b64c53e6526864b192d32a189b59ded41198",
+    ],
+};
+
 impl Tool {
     /// Where the tool is; brings it if it is nowhere.
     ///

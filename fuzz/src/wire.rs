@@ -1,0 +1,39 @@
+//! Bytes from the network.
+
+use std::net::{IpAddr, Ipv4Addr};
+
+use proto::l2::{Input, Mac, Output, Responder};
+use proto::mesh::message::{MAX_DATAGRAM, Message};
+use proto::time::Instant;
+
+/// A frame is answered once or counted once, and answered only for what is claimed.
+pub(crate) fn arp(bytes: &[u8]) {
+    const CLAIM: IpAddr = IpAddr::V4(Ipv4Addr::new(192, 0, 2, 10));
+    let mut responder = Responder::new(Mac([2, 0, 0, 0, 0, 1]));
+    responder.handle(Instant::START, Input::Claims([CLAIM].into()));
+    while responder.poll().is_some() {}
+    responder.handle(Instant::START, Input::Frame(bytes));
+    let outputs: Vec<_> = std::iter::from_fn(|| responder.poll()).collect();
+    let ignored: u64 = responder.ignored().values().sum();
+    match &outputs[..] {
+        [] => assert_eq!(ignored, 1, "what is not answered is counted"),
+        [Output::Send(_), Output::Answered { address, .. }] => {
+            assert_eq!((*address, ignored), (CLAIM, 0));
+        }
+        more => panic!("one frame, one answer: {more:?}"),
+    }
+}
+
+/// A message that can be read is written so that the same is read again.
+pub(crate) fn message(bytes: &[u8]) {
+    let message = match Message::decode(bytes) {
+        Ok(message) => message,
+        Err(cause) => {
+            assert!(!cause.label().is_empty() && !cause.to_string().is_empty());
+            return;
+        }
+    };
+    let written = message.encode();
+    assert!(written.len() <= MAX_DATAGRAM, "{} bytes", written.len());
+    assert_eq!(Message::decode(&written), Ok(message));
+}
