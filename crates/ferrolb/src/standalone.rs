@@ -3,6 +3,7 @@
 //! Nodes do not agree on addresses here by writing them down: each reaches the same ones from the
 //! same directory ([`Choice::Hashed`]).
 
+use std::collections::BTreeSet;
 use std::io;
 use std::process::ExitCode;
 
@@ -18,7 +19,8 @@ use tokio::signal::unix::{SignalKind, signal};
 
 use crate::args::Standalone;
 use crate::net::{interfaces, packet_socket};
-use crate::parse;
+use crate::parse::{self, last_good};
+use crate::source::document::FileProblem;
 use crate::source::files::{Files, Reading};
 use crate::source::watch::Watch;
 use crate::speaker::Speaker;
@@ -82,6 +84,8 @@ fn may_answer_arp() -> anyhow::Result<()> {
 struct Desk {
     node: NodeName,
     files: Files,
+    /// What the last decision was made from.
+    last: Facts,
     errors: Told,
     warnings: Told,
     notes: Told,
@@ -90,7 +94,7 @@ struct Desk {
 impl Desk {
     fn new(node: NodeName, files: Files) -> Self {
         let (errors, warnings, notes) = (Told::default(), Told::default(), Told::default());
-        Self { node, files, errors, warnings, notes }
+        Self { node, files, last: Facts::default(), errors, warnings, notes }
     }
 
     fn reconsider(&mut self) -> (Facts, Plan) {
@@ -102,6 +106,11 @@ impl Desk {
     fn decide(&mut self, reading: &Reading) -> (Facts, Plan) {
         let parsed = parse::facts(&reading.objects);
         let mut facts = parsed.facts;
+        let broken: BTreeSet<_> = parsed.problems.iter().map(|p| p.object.to_string()).collect();
+        let misfits = reading.problems.iter().filter_map(FileProblem::misfit);
+        let broken = broken.iter().map(String::as_str).chain(misfits);
+        let kept = last_good::keep(&mut facts, &self.last, broken);
+        let kept = kept.iter().map(|object| format!("{object}: what it was before stays in force"));
         let assignments = assign_all(&facts, Choice::Hashed);
         assignments.fill(&mut facts);
         let plan = announce::plan(&facts, &self.node);
@@ -123,6 +132,7 @@ impl Desk {
             format!("{name} gets no further address: its pool {obstacle}; {}", obstacle.help())
         });
         let warnings = file_warnings
+            .chain(kept)
             .chain(lost)
             .chain(short)
             .chain(parsed.warnings.iter().map(ToString::to_string))
@@ -140,6 +150,7 @@ impl Desk {
         for note in self.notes.news(given.chain(silences)) {
             tracing::info!("{note}");
         }
+        self.last = facts.clone();
         (facts, plan)
     }
 

@@ -173,6 +173,21 @@ fn a_file_that_stops_parsing_changes_nothing() {
 }
 
 #[test]
+fn an_object_that_becomes_wrong_keeps_meaning_what_it_meant() {
+    require!();
+    let manifests = Manifests::copy_of_examples("becomes-wrong");
+    let (cluster, probe) = running(&manifests.0);
+    manifests.edit("pool.yaml", |text| text.replace("192.0.2.250", "192.0.2.199"));
+    cluster
+        .until("every node reports the pool", LIMIT, |cluster| {
+            cluster.speakers.iter().all(|speaker| speaker.log().contains("spec.addresses[0]"))
+        })
+        .unwrap();
+    let report = probe.finish();
+    assert_eq!(report.lost, 0, "the pool stays in force\n{}", cluster.logs());
+}
+
+#[test]
 fn an_advertisement_for_an_interface_that_the_node_lacks_is_reported_and_not_announced() {
     require!();
     let manifests = Manifests::copy_of_examples("no-interface");

@@ -12,6 +12,7 @@ mod community;
 mod endpoint_slice;
 mod ip_address_pool;
 mod l2_advertisement;
+pub mod last_good;
 mod namespace;
 mod node;
 mod selector;

@@ -34,6 +34,13 @@ pub struct FileProblem {
     pub fault: Fault,
 }
 
+impl FileProblem {
+    /// The object whose shape is wrong, as [`ObjectName`] prints it.
+    pub fn misfit(&self) -> Option<&str> {
+        if let Fault::Shape { object, .. } = &self.fault { Some(object) } else { None }
+    }
+}
+
 impl fmt::Display for FileProblem {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}", self.file.display())?;
