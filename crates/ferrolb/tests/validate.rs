@@ -126,6 +126,8 @@ error: `192.0.2.9-192.0.2.1` ends before it starts
   |
 8 |   - 192.0.2.9-192.0.2.1
   |     ^^^^^^^^^^^^^^^^^^^ spec.addresses[1] of IPAddressPool/default/main
+  |
+  = help: write the lower address first
 
 1 problem and no warnings in 1 object
 ";

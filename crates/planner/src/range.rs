@@ -50,6 +50,22 @@ pub enum RangeError {
     },
 }
 
+impl RangeError {
+    /// How to mend it.
+    pub fn help(&self) -> &'static str {
+        match self {
+            Self::Backwards { .. } => "write the lower address first",
+            Self::MixedFamilies { .. } => "write one range for each family",
+            Self::NoLength { .. } => {
+                "write `/32` behind an IPv4 address, `/128` behind an IPv6 one"
+            }
+            Self::NoSuchLength { .. } | Self::NotAnAddress { .. } => {
+                "write a prefix such as `192.0.2.0/24`, or a range such as `192.0.2.10-192.0.2.20`"
+            }
+        }
+    }
+}
+
 impl Range {
     /// Reads `first-last` or a prefix such as `192.0.2.0/24`, whose host bits may be set.
     ///
@@ -213,16 +229,11 @@ impl fmt::Display for RangeError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Backwards { text } => write!(f, "`{text}` ends before it starts"),
-            Self::MixedFamilies { text } => {
-                write!(f, "`{text}` mixes IPv4 and IPv6, write one range for each")
-            }
+            Self::MixedFamilies { text } => write!(f, "`{text}` mixes IPv4 and IPv6"),
             Self::NoSuchLength { text, longest } => {
                 write!(f, "`{text}` has no prefix length from 0 to {longest} after the `/`")
             }
-            Self::NoLength { address } => {
-                let longest = bits_of(Family::of(*address));
-                write!(f, "`{address}` has no prefix length, write `{address}/{longest}`")
-            }
+            Self::NoLength { address } => write!(f, "`{address}` has no prefix length"),
             Self::NotAnAddress { text, part } if text == part => {
                 write!(f, "`{text}` is neither `first-last` nor a prefix such as `192.0.2.0/24`")
             }
@@ -270,12 +281,9 @@ mod tests {
     fn says_what_is_wrong_and_how_to_write_it() {
         let rows = [
             ("192.0.2.9-192.0.2.1", "`192.0.2.9-192.0.2.1` ends before it starts"),
-            (
-                "192.0.2.1-fc00::1",
-                "`192.0.2.1-fc00::1` mixes IPv4 and IPv6, write one range for each",
-            ),
-            ("192.0.2.1", "`192.0.2.1` has no prefix length, write `192.0.2.1/32`"),
-            ("fc00::1", "`fc00::1` has no prefix length, write `fc00::1/128`"),
+            ("192.0.2.1-fc00::1", "`192.0.2.1-fc00::1` mixes IPv4 and IPv6"),
+            ("192.0.2.1", "`192.0.2.1` has no prefix length"),
+            ("fc00::1", "`fc00::1` has no prefix length"),
             ("192.0.2.1/33", "`192.0.2.1/33` has no prefix length from 0 to 32 after the `/`"),
             ("192.0.2.1/+8", "`192.0.2.1/+8` has no prefix length from 0 to 32 after the `/`"),
             ("192.0.2.1/", "`192.0.2.1/` has no prefix length from 0 to 32 after the `/`"),

@@ -77,7 +77,7 @@ fn refuse_aggregated_selectors(spec: &BGPAdvertisementSpec, findings: &mut Findi
                        (128)";
         let help = "remove the lengths, or announce the wider prefixes by an advertisement of \
                     their own";
-        findings.problem_with_help("spec.serviceSelectors", message.to_owned(), help);
+        findings.problem("spec.serviceSelectors", message.to_owned(), help);
     }
 }
 
@@ -93,7 +93,7 @@ fn length(length: Option<i32>, family: Family, field: &str, findings: &mut Findi
         Ok(_) | Err(_) => {
             let message = format!("invalid aggregation length {length} for {family}");
             let help = format!("write a number from 1 to {longest}");
-            findings.problem_with_help(field, message, &help);
+            findings.problem(field, message, &help);
             longest
         }
     }
@@ -118,7 +118,7 @@ fn communities(
                         format!("define the name in a Community, or {}", community::FORMS)
                     }
                 };
-                findings.problem_with_help(format!("spec.communities[{index}]"), message, &help);
+                findings.problem(format!("spec.communities[{index}]"), message, &help);
             }
         }
     }
@@ -162,7 +162,7 @@ fn add_conflict(conflict: &Conflict, findings: &mut Findings) {
     let sentence = conflict.clash.to_string();
     let (message, mend) = sentence.split_once("; ").unwrap_or((&sentence, "leave out the pool"));
     let help = format!("for pool `{}`: {mend}", conflict.pool);
-    findings.problem_with_help(field, message.to_owned(), &help);
+    findings.problem(field, message.to_owned(), &help);
 }
 
 fn warn_of_peers(spec: &BGPAdvertisementSpec, objects: &Objects, findings: &mut Findings) {

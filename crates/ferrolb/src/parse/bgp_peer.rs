@@ -102,7 +102,7 @@ fn my_asn(spec: &BGPPeerSpec, findings: &mut Findings) -> Option<NonZeroU32> {
     let asn = NonZeroU32::new(spec.my_asn);
     if asn.is_none() {
         let help = "write the AS number of the nodes, such as 64512";
-        findings.problem_with_help("spec.myASN", "missing local ASN".to_owned(), help);
+        findings.problem("spec.myASN", "missing local ASN".to_owned(), help);
     }
     asn
 }
@@ -114,7 +114,7 @@ fn remote_asn(spec: &BGPPeerSpec, findings: &mut Findings) -> Option<RemoteAsn> 
             if number.get() == spec.my_asn && spec.ebgp_multi_hop == Some(true) {
                 let message = "invalid ebgp-multihop parameter set for an ibgp peer";
                 let help = "remove it: iBGP reaches over several hops anyway";
-                findings.problem_with_help("spec.ebgpMultiHop", message.to_owned(), help);
+                findings.problem("spec.ebgpMultiHop", message.to_owned(), help);
             }
             Some(RemoteAsn::Number(number))
         }
@@ -123,13 +123,13 @@ fn remote_asn(spec: &BGPPeerSpec, findings: &mut Findings) -> Option<RemoteAsn> 
         (Some(_), Some(_)) => {
             let message = "both peer ASN and dynamicASN specified";
             let help = "remove `peerASN` or `dynamicASN`";
-            findings.problem_with_help("spec.dynamicASN", message.to_owned(), help);
+            findings.problem("spec.dynamicASN", message.to_owned(), help);
             None
         }
         (None, None) => {
             let message = "missing peer ASN and dynamicASN";
             let help = "write the router's AS number, or `dynamicASN: external`";
-            findings.problem_with_help("spec.peerASN", message.to_owned(), help);
+            findings.problem("spec.peerASN", message.to_owned(), help);
             None
         }
     }
@@ -143,7 +143,7 @@ fn place(spec: &BGPPeerSpec, findings: &mut Findings) -> Option<PeerAddress> {
             let Ok(address) = address else {
                 let message = format!("invalid BGPPeer address \"{text}\"");
                 let help = "write an IPv4 or IPv6 address";
-                findings.problem_with_help("spec.peerAddress", message, help);
+                findings.problem("spec.peerAddress", message, help);
                 return None;
             };
             if matches!(address, IpAddr::V6(v6) if v6.is_unicast_link_local()) {
@@ -156,13 +156,13 @@ fn place(spec: &BGPPeerSpec, findings: &mut Findings) -> Option<PeerAddress> {
         (Some(_), Some(_)) => {
             let message = "peer has both Address and Interface specified";
             let help = "remove `peerAddress` or `interface`";
-            findings.problem_with_help("spec.interface", message.to_owned(), help);
+            findings.problem("spec.interface", message.to_owned(), help);
             None
         }
         (None, None) => {
             let message = "peer has no Address or Interface specified";
             let help = "write the router's address";
-            findings.problem_with_help("spec.peerAddress", message.to_owned(), help);
+            findings.problem("spec.peerAddress", message.to_owned(), help);
             None
         }
     }
@@ -173,7 +173,7 @@ fn source(spec: &BGPPeerSpec, at: Option<&PeerAddress>, findings: &mut Findings)
     let text = spec.source_address.as_ref().filter(|text| !text.is_empty())?;
     let Ok(source) = text.parse::<IpAddr>().map(|address| address.to_canonical()) else {
         let message = format!("invalid source IP \"{text}\"");
-        findings.problem_with_help(FIELD, message, "write an address of the node");
+        findings.problem(FIELD, message, "write an address of the node");
         return None;
     };
     if let Some(PeerAddress::Ip(peer)) = at
@@ -181,7 +181,7 @@ fn source(spec: &BGPPeerSpec, at: Option<&PeerAddress>, findings: &mut Findings)
     {
         let message = format!("`{source}` cannot reach `{peer}`, which is of the other family");
         let help = format!("write an {} address of the node", Family::of(*peer));
-        findings.problem_with_help(FIELD, message, &help);
+        findings.problem(FIELD, message, &help);
     }
     Some(source)
 }
@@ -191,7 +191,7 @@ fn router_id(spec: &BGPPeerSpec, findings: &mut Findings) -> Option<Ipv4Addr> {
     let id = text.parse::<Ipv4Addr>().ok().filter(|id| !id.is_unspecified());
     if id.is_none() {
         let help = "write an IPv4 address that no other speaker has, or remove it";
-        findings.problem_with_help("spec.routerID", format!("invalid router ID \"{text}\""), help);
+        findings.problem("spec.routerID", format!("invalid router ID \"{text}\""), help);
     }
     id
 }
@@ -212,7 +212,7 @@ fn timers(spec: &BGPPeerSpec, findings: &mut Findings) -> (Option<Duration>, Opt
     if !seconds.is_zero() && !(SHORTEST_HOLD_TIME..=LONGEST_TIME).contains(&seconds) {
         let message = format!("invalid hold time {hold:?}: must be 0 or from 3 to 65535 seconds");
         let help = "write `90s`; for faster detection use a BFDProfile";
-        findings.problem_with_help(field, message, help);
+        findings.problem(field, message, help);
     } else if seconds != hold {
         let whole = seconds.as_secs();
         let message = format!("{hold:?} counts as {whole}s, as only whole seconds are agreed on");
@@ -223,7 +223,7 @@ fn timers(spec: &BGPPeerSpec, findings: &mut Findings) -> (Option<Duration>, Opt
             "invalid keepaliveTime {keepalive:?}: must not be longer than the hold time {hold:?}"
         );
         let help = "write a third of `holdTime`, or leave it out";
-        findings.problem_with_help("spec.keepaliveTime", message, help);
+        findings.problem("spec.keepaliveTime", message, help);
     }
     (Some(seconds), Some(keepalive))
 }
@@ -233,7 +233,7 @@ fn positive(time: Option<api::Duration>, field: &str, findings: &mut Findings) -
     let positive = time.to_std();
     if positive.is_none() {
         let message = format!("`{time}` is negative");
-        findings.problem_with_help(field, message, "write a time such as `30s`");
+        findings.problem(field, message, "write a time such as `30s`");
     }
     positive
 }
@@ -245,11 +245,11 @@ fn connect_time(spec: &BGPPeerSpec, findings: &mut Findings) -> Option<Duration>
     let positive = time.to_std().unwrap_or_default();
     if !(1..=LONGEST_TIME.as_secs()).contains(&positive.as_secs()) {
         let message = "connect time should be between 1 seconds to 65535";
-        findings.problem_with_help(FIELD, message.to_owned(), "write a time such as `10s`");
+        findings.problem(FIELD, message.to_owned(), "write a time such as `10s`");
     }
     if positive.as_millis() % 1000 != 0 {
         let message = "connect time should contain a whole number of seconds";
-        findings.problem_with_help(FIELD, message.to_owned(), "write a time such as `10s`");
+        findings.problem(FIELD, message.to_owned(), "write a time such as `10s`");
     }
     Some(positive)
 }
@@ -269,7 +269,7 @@ fn password(
             let message =
                 format!("can not have both password and secret ref set in peer config {id}");
             let help = "remove `password`: whoever may read the peer can read it";
-            findings.problem_with_help("spec.passwordSecret", message, help);
+            findings.problem("spec.passwordSecret", message, help);
             return None;
         }
         (Some(clear), None) => (clear, "spec.password"),
@@ -278,7 +278,7 @@ fn password(
     if !(1..=LONGEST_PASSWORD).contains(&password.0.len()) {
         let message = format!("the password has {} bytes", password.0.len());
         let help = format!("a key of TCP MD5 has from 1 to {LONGEST_PASSWORD} bytes");
-        findings.problem_with_help(field, message, &help);
+        findings.problem(field, message, &help);
     }
     Some(Password(password.0.clone()))
 }
@@ -319,7 +319,7 @@ fn from_secret<'a>(
     let peer = &peer.name;
     let message =
         format!("parsing peer {peer} {cause}\nfailed to parse peer {peer} password secret");
-    findings.problem_with_help("spec.passwordSecret.name", message, &help);
+    findings.problem("spec.passwordSecret.name", message, &help);
     None
 }
 
@@ -346,7 +346,7 @@ fn bfd(
             format!("add a BFDProfile `{name}`, or check the name"),
         ),
     };
-    findings.problem_with_help("spec.bfdProfile", message, &help);
+    findings.problem("spec.bfdProfile", message, &help);
     None
 }
 
@@ -370,7 +370,7 @@ fn refuse_same_place(fact: &Peer, parsed: &Parsed, findings: &mut Findings) {
             "a node can have only one session with a router: remove this one or BGPPeer `{name}`, \
              or give them different `nodeSelectors`"
         );
-        findings.problem_with_help(field, message, &help);
+        findings.problem(field, message, &help);
     }
 }
 

@@ -174,17 +174,17 @@ fn read_alias(
     let (others, own) = known;
     let value = alias.value.as_deref().unwrap_or_default();
     let community = literal(value)
-        .map_err(|no| findings.problem_with_help(format!("{field}.value"), no.to_string(), FORMS))
+        .map_err(|no| findings.problem(format!("{field}.value"), no.to_string(), FORMS))
         .ok();
     let field = format!("{field}.name");
     let name = alias.name.as_deref().unwrap_or_default();
     if name.is_empty() {
         let help = "give it the name that BGPAdvertisements use";
-        return findings.problem_with_help(field, "a community needs a name".to_owned(), help);
+        return findings.problem(field, "a community needs a name".to_owned(), help);
     }
     if others.contains_key(name) || own.contains_key(name) {
         let message = format!("duplicate definition of community \"{name}\"");
-        findings.problem_with_help(field, message, "rename or remove one of the two");
+        findings.problem(field, message, "rename or remove one of the two");
         return;
     }
     if name.contains(':') {

@@ -25,7 +25,11 @@ pub(super) fn read(pools: &[Arc<IPAddressPool>], parsed: &mut Parsed) {
         let ranges = ranges(&name, &pool.spec.addresses, &mut findings);
         refuse_overlaps(&ranges, &taken, parsed, &mut findings);
         if let Some(other) = taken.get(&name) {
-            findings.problem("metadata.name", format!("{other} has the same name"));
+            findings.problem(
+                "metadata.name",
+                format!("{other} has the same name"),
+                "rename one of them",
+            );
         }
         let fact = Pool {
             labels: pool.metadata.labels.clone().unwrap_or_default().into(),
@@ -51,7 +55,11 @@ pub(super) fn read(pools: &[Arc<IPAddressPool>], parsed: &mut Parsed) {
 /// The ranges that can be read, each with its index.
 fn ranges(pool: &PoolName, addresses: &[String], findings: &mut Findings) -> Vec<(usize, Range)> {
     if addresses.is_empty() {
-        findings.problem("spec.addresses", "a pool needs at least one range");
+        findings.problem(
+            "spec.addresses",
+            "a pool needs at least one range",
+            "write one, such as `192.0.2.0/24` or `192.0.2.10-192.0.2.20`",
+        );
     }
     let mut ranges: Vec<(usize, Range)> = Vec::new();
     for (index, text) in addresses.iter().enumerate() {
@@ -66,11 +74,11 @@ fn ranges(pool: &PoolName, addresses: &[String], findings: &mut Findings) -> Vec
                         addresses[*earlier]
                     );
                     let help = "take the addresses out of one of the two entries";
-                    findings.problem_with_help(field, message, help);
+                    findings.problem(field, message, help);
                 }
                 ranges.push((index, range));
             }
-            Err(error) => findings.problem(field, error.to_string()),
+            Err(error) => findings.problem(field, error.to_string(), error.help()),
         }
     }
     ranges
@@ -96,7 +104,7 @@ fn refuse_overlaps(
             );
             let help =
                 "of the two the later one is left out; take the addresses out of one of them";
-            findings.problem_with_help(format!("spec.addresses[{index}]"), message, help);
+            findings.problem(format!("spec.addresses[{index}]"), message, help);
         }
     }
 }
@@ -105,7 +113,7 @@ fn read_quota(quota: &api::Quota, findings: &mut Findings) -> u64 {
     let number = quota.per_namespace;
     u64::try_from(number).unwrap_or_else(|_| {
         let message = format!("{number} is less than 0");
-        findings.problem("spec.quota.perNamespace", message);
+        findings.problem("spec.quota.perNamespace", message, "write a number from 0");
         0
     })
 }
@@ -118,7 +126,7 @@ fn read_reservations(
 ) -> BTreeMap<IpAddr, ServiceName> {
     if reservations.len() > MAX_RESERVATIONS {
         let message = format!("{} are more than {MAX_RESERVATIONS}", reservations.len());
-        findings.problem("spec.reservations", message);
+        findings.problem("spec.reservations", message, "spread them over several pools");
     }
     let mut read = BTreeMap::new();
     for (index, reservation) in reservations.iter().enumerate() {
@@ -126,11 +134,15 @@ fn read_reservations(
         let service = service_name(&reservation.service);
         if service.is_none() {
             let message = format!("`{}` is not `namespace/name`", reservation.service);
-            findings.problem(format!("{field}.service"), message);
+            let help = "write a namespace, a slash and the name of the Service";
+            findings.problem(format!("{field}.service"), message, help);
         }
         match reserved_address(&reservation.address, pool, &read) {
             Ok(address) => read.extend(service.map(|service| (address, service))),
-            Err(message) => findings.problem(format!("{field}.address"), message),
+            Err(message) => {
+                let help = "write an address of the pool that is not reserved yet";
+                findings.problem(format!("{field}.address"), message, help);
+            }
         }
     }
     read

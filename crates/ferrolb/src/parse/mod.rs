@@ -127,8 +127,8 @@ impl Findings {
         Self { object, problems: Vec::new(), warnings: Vec::new() }
     }
 
-    fn problem(&mut self, field: impl Into<String>, message: impl Into<String>) {
-        let problem = self.finding(field.into(), message.into(), None);
+    fn problem(&mut self, field: impl Into<String>, message: impl Into<String>, help: &str) {
+        let problem = self.finding(field.into(), message.into(), Some(help.to_owned()));
         self.problems.push(problem);
     }
 
@@ -141,18 +141,13 @@ impl Findings {
     ) {
         let (from, to) = (bounds.start(), bounds.end());
         let message = format!("{value} is not from {from} to {to}");
-        self.problem_with_help(field, message, &format!("write a number from {from} to {to}"));
+        self.problem(field, message, &format!("write a number from {from} to {to}"));
     }
 
     /// Objects refer to each other by bare names.
     fn same_name(&mut self, kind: &str) {
         let message = format!("a {kind} in another namespace has the same name");
-        self.problem_with_help("metadata.name", message, "rename or remove one of the two");
-    }
-
-    fn problem_with_help(&mut self, field: impl Into<String>, message: String, help: &str) {
-        let problem = self.finding(field.into(), message, Some(help.to_owned()));
-        self.problems.push(problem);
+        self.problem("metadata.name", message, "rename or remove one of the two");
     }
 
     fn warning(&mut self, field: impl Into<String>, message: impl Into<String>, help: &str) {
@@ -177,7 +172,7 @@ impl Findings {
         for (index, entry) in list.iter().enumerate() {
             if list[..index].contains(entry) {
                 let message = format!("`{entry}` is there twice");
-                self.problem_with_help(format!("{field}[{index}]"), message, "remove one of them");
+                self.problem(format!("{field}[{index}]"), message, "remove one of them");
             }
         }
     }

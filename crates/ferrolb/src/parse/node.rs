@@ -35,7 +35,7 @@ fn fact(node: &core::Node, findings: &mut Findings) -> Node {
         }
         match address.address.parse() {
             Ok(ip) => internal_ips.push(ip),
-            Err(_) => findings.problem_with_help(
+            Err(_) => findings.problem(
                 format!("status.addresses[{index}].address"),
                 format!("`{}` is not an IP address", address.address),
                 "write an IPv4 or IPv6 address",

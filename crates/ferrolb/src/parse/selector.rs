@@ -18,7 +18,7 @@ pub(super) fn read(
     });
     let labels = selector.match_labels.clone().unwrap_or_default();
     Selector::new(labels.into(), expressions)
-        .map_err(|error| findings.problem(field, error.to_string()))
+        .map_err(|error| findings.problem(field, error.to_string(), error.help()))
         .ok()
 }
 
@@ -36,7 +36,7 @@ pub(super) fn read_list(
         let Some(selector) = read(selector, &field, findings) else { continue };
         if selectors.contains(&selector) {
             let message = format!("the selector `{selector}` is there twice");
-            findings.problem_with_help(&field, message, "remove one of them");
+            findings.problem(&field, message, "remove one of them");
         }
         selectors.push(selector);
     }
@@ -51,7 +51,7 @@ fn refuse_inner_duplicates(selector: &LabelSelector, field: &str, findings: &mut
         findings.refuse_duplicates(&format!("{field}.values"), values);
         if expressions[..index].contains(expression) {
             let message = "the expression is there twice".to_owned();
-            findings.problem_with_help(field, message, "remove one of them");
+            findings.problem(field, message, "remove one of them");
         }
     }
 }

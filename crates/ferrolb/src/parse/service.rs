@@ -53,7 +53,8 @@ fn fact(service: &core::Service, spec: &core::ServiceSpec, findings: &mut Findin
             addresses.clone()
         }
         Err((field, message)) => {
-            findings.problem(field, message);
+            let help = "correct it, or remove it to get any address";
+            findings.problem(field, message, help);
             Vec::new()
         }
     };
@@ -80,7 +81,9 @@ fn address_count(service: &core::Service, held: &[IpAddr], findings: &mut Findin
         Ok(_) | Err(_) => {
             let message = format!("`{text}` is not a number from 1 to {MAX_ADDRESS_COUNT}");
             match held.is_empty() {
-                true => findings.problem(annotation_field(key), message),
+                true => {
+                    findings.problem(annotation_field(key), message, "correct it, or remove it");
+                }
                 false => {
                     let help = "it keeps the addresses that it has";
                     findings.warning(annotation_field(key), message, help);
@@ -198,14 +201,15 @@ fn families(spec: &core::ServiceSpec, findings: &mut Findings) -> Families {
         Some("RequireDualStack") => {
             if held.len() == 1 {
                 let message = "a dual-stack Service needs a cluster address of each family";
-                findings.problem("spec.clusterIPs", message);
+                let help = "set `ipFamilyPolicy` to SingleStack or PreferDualStack";
+                findings.problem("spec.clusterIPs", message, help);
             }
             Families::RequireDual
         }
         Some(other) => {
             let message =
                 format!("`{other}` is none of SingleStack, PreferDualStack, RequireDualStack");
-            findings.problem("spec.ipFamilyPolicy", message);
+            findings.problem("spec.ipFamilyPolicy", message, "write one of these");
             Families::Single(primary)
         }
     }
@@ -220,6 +224,7 @@ fn named_families(spec: &core::ServiceSpec, findings: &mut Findings) -> Vec<Fami
             other => findings.problem(
                 format!("spec.ipFamilies[{index}]"),
                 format!("`{other}` is neither IPv4 nor IPv6"),
+                "write one of these",
             ),
         }
     }
@@ -232,7 +237,7 @@ fn traffic_policy(spec: &core::ServiceSpec, findings: &mut Findings) -> TrafficP
         Some("Local") => TrafficPolicy::Local,
         Some(other) => {
             let message = format!("`{other}` is neither Cluster nor Local");
-            findings.problem("spec.externalTrafficPolicy", message);
+            findings.problem("spec.externalTrafficPolicy", message, "write one of these");
             TrafficPolicy::Cluster
         }
     }
@@ -247,7 +252,11 @@ fn ports(spec: &core::ServiceSpec, findings: &mut Findings) -> BTreeSet<Port> {
             Some("SCTP") => Protocol::Sctp,
             Some(other) => {
                 let message = format!("`{other}` is none of TCP, UDP, SCTP");
-                findings.problem(format!("spec.ports[{index}].protocol"), message);
+                findings.problem(
+                    format!("spec.ports[{index}].protocol"),
+                    message,
+                    "write one of these",
+                );
                 continue;
             }
         };
@@ -257,7 +266,8 @@ fn ports(spec: &core::ServiceSpec, findings: &mut Findings) -> BTreeSet<Port> {
             }
             Ok(_) | Err(_) => {
                 let message = format!("{} is not from 1 to 65535", port.port);
-                findings.problem(format!("spec.ports[{index}].port"), message);
+                let help = "write the port that clients use";
+                findings.problem(format!("spec.ports[{index}].port"), message, help);
             }
         }
     }

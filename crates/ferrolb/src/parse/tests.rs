@@ -69,7 +69,7 @@ fn every_problem_of_a_pool_is_told_at_once() {
         &pool("{addresses: [192.0.2.9-192.0.2.1, 192.0.2.7, 192.0.2.0/24, 192.0.2.4/30]}"),
         &[
             "spec.addresses[0]: `192.0.2.9-192.0.2.1` ends before it starts",
-            "spec.addresses[1]: `192.0.2.7` has no prefix length, write `192.0.2.7/32`",
+            "spec.addresses[1]: `192.0.2.7` has no prefix length",
             "spec.addresses[3]: CIDR \"192.0.2.4/30\" in pool \"main\" overlaps with already \
              defined CIDR \"192.0.2.0/24\"",
         ],
@@ -121,7 +121,7 @@ fn every_problem_of_reservations_and_quota_is_told_at_once() {
     let first = &parse(&yaml).problems[0];
     assert_eq!(
         first.to_string(),
-        "IPAddressPool/default/main: spec.reservations: 1025 are more than 1024"
+        "IPAddressPool/default/main: spec.reservations: 1025 are more than 1024; spread them over several pools"
     );
 }
 
@@ -197,8 +197,7 @@ fn every_problem_of_an_advertisement_is_told_at_once() {
              {key: c, operator: Exists}, {key: c, operator: Exists}]}]}",
         ),
         &[
-            "spec.nodeSelectors[0]: `in` for `a` is not an operator, \
-             write `In`, `NotIn`, `Exists` or `DoesNotExist`",
+            "spec.nodeSelectors[0]: `in` for `a` is not an operator",
             "spec.nodeSelectors[1].matchExpressions[0].values[1]: `b` is there twice",
             "spec.nodeSelectors[1].matchExpressions[2]: the expression is there twice",
         ],
