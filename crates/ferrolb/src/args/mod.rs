@@ -1,10 +1,18 @@
 //! Every flag and environment variable.
 
+mod controller;
+mod speaker;
+mod tls;
+
 use std::path::PathBuf;
 
 use clap::{Parser, Subcommand, ValueEnum};
 
 use crate::cli::{explain, plan, simulate, validate};
+
+pub use controller::{Controller, WebhookMode};
+pub use speaker::{Speaker, Unused};
+pub use tls::Tls;
 
 /// A load balancer for bare-metal Kubernetes: gives Services of type LoadBalancer an address and
 /// announces it to the network.
