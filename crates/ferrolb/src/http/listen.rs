@@ -96,12 +96,14 @@ async fn accept(
     let limited = Limited(handle.clone());
     let mut server = axum_server::from_tcp(listener)?.handle(handle);
     server.http_builder().http1().timer(TokioTimer::new()).header_read_timeout(SILENCE);
-    match tls {
-        Some(tls) => {
-            let acceptor = RustlsAcceptor::new(tls).acceptor(limited);
-            server.acceptor(acceptor).serve(router.into_make_service()).await
-        }
-        None => server.acceptor(limited).serve(router.into_make_service()).await,
+    let router = router.into_make_service();
+    let Some(tls) = tls else { return server.acceptor(limited).http1_only().serve(router).await };
+    let has_http2 = tls.get_inner().alpn_protocols.iter().any(|protocol| protocol == b"h2");
+    let server = server.acceptor(RustlsAcceptor::new(tls).acceptor(limited));
+    match has_http2 {
+        true => server.serve(router).await,
+        // Some clients speak HTTP/2 without asking first.
+        false => server.http1_only().serve(router).await,
     }
 }
 

@@ -76,7 +76,7 @@ pub fn start(servers: Servers) -> Result<JoinSet<()>, rustls::Error> {
             tracing::warn!("{warning}");
         }
         let certificate = Arc::new(Certificate::default());
-        let tls = servers.tls.server(Arc::clone(&certificate) as _, &["h2", "http/1.1"])?;
+        let tls = servers.tls.server(Arc::clone(&certificate) as _, &["http/1.1"])?;
         let provider = servers.tls.provider().clone();
         match servers.metrics_cert_dir {
             Some(dir) => tasks.spawn(certificate::follow_files(dir, certificate, provider)),

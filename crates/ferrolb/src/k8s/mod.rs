@@ -1,1 +1,4 @@
-//! What is written to and asked of the API server.
+//! What is written to the API server, and what it asks.
+
+pub mod certs;
+pub mod webhook;
