@@ -1,0 +1,4 @@
+//! What is written to the API server, and what it asks.
+
+pub mod certs;
+pub mod webhook;
