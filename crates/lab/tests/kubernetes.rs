@@ -6,14 +6,18 @@
 //!              └──── control-plane .90: etcd, kube-apiserver
 //! ```
 
+use std::collections::BTreeSet;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use lab::Lan;
-use lab::kube::{ControlPlane, Refused};
+use lab::kube::{Cluster, ControlPlane, Refused};
+use lab::{Lan, http};
 use serde_json::json;
 
 const SOON: Duration = Duration::from_secs(10);
+
+const WEB_ADDRESS: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::new(192, 0, 2, 200)), 80);
 
 const NAMES: &str = "
 apiVersion: v1
@@ -55,6 +59,47 @@ fn objects_outlive_an_api_server_and_an_etcd_that_are_killed() {
     plane.delete(path).unwrap();
     assert_eq!(plane.api().find(path).unwrap(), None);
     plane.delete(path).unwrap();
+}
+
+const WEB: &str = "
+apiVersion: v1
+kind: Service
+metadata:
+  name: web
+spec:
+  type: LoadBalancer
+  externalTrafficPolicy: Cluster
+  ports:
+  - {name: http, port: 80, targetPort: 8080, protocol: TCP}
+";
+
+#[test]
+fn kube_proxy_forwards_what_comes_for_the_address_of_a_service() {
+    lab::require!(kubernetes);
+    let cluster = Cluster::start(2).unwrap();
+    let (lan, plane) = (&cluster.lan, &cluster.plane);
+    plane.apply(WEB).unwrap();
+    cluster.set_endpoints("web", &["a", "b"]).unwrap();
+    cluster.set_ingress("web", "192.0.2.200").unwrap();
+    lan.node("a").host.add_address(WEB_ADDRESS.ip()).unwrap();
+    let answers = |path: &str| -> BTreeSet<String> {
+        let get = |_| http::get(&lan.client, WEB_ADDRESS, path, SOON).map(|answer| answer.body);
+        (0..20).filter_map(|turn| get(turn).ok()).collect()
+    };
+    until("both pods answer", || answers("/").len() == 2);
+    let client = BTreeSet::from([format!("{}\n", lan.client.ipv4)]);
+    assert!(answers("/clientip").is_disjoint(&client), "they see the node");
+
+    let service = "/api/v1/namespaces/default/services/web";
+    plane.patch(service, &json!({"spec": {"externalTrafficPolicy": "Local"}})).unwrap();
+    until("only the node's own pod answers, and sees the client", || {
+        answers("/clientip") == client && answers("/").len() == 1
+    });
+    assert_eq!(answers("/"), BTreeSet::from(["hello from pod-a on node-a\n".to_owned()]));
+
+    cluster.set_endpoints("web", &["b"]).unwrap();
+    let limit = Duration::from_millis(300);
+    until("nobody answers", || http::get(&lan.client, WEB_ADDRESS, "/", limit).is_err());
 }
 
 #[test]

@@ -10,13 +10,19 @@
 //! | `pki` | its certificates |
 //! | [`api`] | a client of the API server |
 //! | [`control_plane`] | etcd and the API server, and their faults |
+//! | [`cluster`] | Nodes, kube-proxy, pods and their EndpointSlices |
+//! | [`ferrolb`] | controllers and speakers in such a cluster |
 
 pub mod api;
+pub mod cluster;
 pub mod control_plane;
+pub mod ferrolb;
 pub mod programs;
 
 mod directory;
 mod pki;
 
-pub use api::{Api, Refused};
+pub use api::{Api, Patch, Refused};
+pub use cluster::Cluster;
 pub use control_plane::ControlPlane;
+pub use ferrolb::{Installation, Installed};
