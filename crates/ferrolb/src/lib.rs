@@ -3,6 +3,8 @@
 pub mod api;
 pub mod args;
 pub mod cli;
+pub mod controller;
+pub mod k8s;
 pub mod log;
 pub mod net;
 pub mod parse;

@@ -4,12 +4,13 @@ use std::process::ExitCode;
 
 use clap::Parser;
 use ferrolb::args::{Args, Command};
-use ferrolb::{cli, log, standalone};
+use ferrolb::{cli, controller, log, standalone};
 
 fn main() -> ExitCode {
     let args = Args::parse();
     log::start(args.log_level, args.log_format);
     let result = match args.command {
+        Command::Controller(args) => controller::run(&args),
         Command::Standalone(args) => standalone::run(&args),
         Command::Plan(args) => cli::plan::run(&args),
         Command::Explain(args) => cli::explain::run(&args),

@@ -33,6 +33,8 @@ pub struct Args {
 /// The subcommands.
 #[derive(Debug, Subcommand)]
 pub enum Command {
+    /// Give Services of a cluster their addresses.
+    Controller(Controller),
     /// Give addresses and announce them from a directory of manifests, without Kubernetes.
     Standalone(Standalone),
     /// Show which addresses Services get and which nodes announce them.
