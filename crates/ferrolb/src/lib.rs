@@ -3,6 +3,7 @@
 pub mod api;
 pub mod args;
 pub mod cli;
+pub mod controller;
 pub mod http;
 pub mod k8s;
 pub mod log;

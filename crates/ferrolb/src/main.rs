@@ -5,13 +5,14 @@ use std::process::ExitCode;
 
 use clap::Parser;
 use ferrolb::args::{Args, Command, go};
-use ferrolb::{cli, log, standalone};
+use ferrolb::{cli, controller, log, standalone};
 
 fn main() -> ExitCode {
     let args = Args::parse_from(go::arguments(env::args_os()));
     let log_format = args.log_format.unwrap_or_else(|| args.command.log_format());
     log::start(args.log_level, log_format);
     let result = match args.command {
+        Command::Controller(args) => controller::run(&args),
         Command::Standalone(args) => standalone::run(&args),
         Command::Plan(args) => cli::plan::run(&args),
         Command::Explain(args) => cli::explain::run(&args),

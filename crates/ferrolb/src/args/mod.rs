@@ -34,6 +34,8 @@ pub struct Args {
 /// The subcommands.
 #[derive(Debug, Subcommand)]
 pub enum Command {
+    /// Give Services of a cluster their addresses.
+    Controller(Controller),
     /// Give addresses and announce them from a directory of manifests, without Kubernetes.
     Standalone(Standalone),
     /// Show which addresses Services get and which nodes announce them.
@@ -51,6 +53,7 @@ impl Command {
     /// MetalLB does.
     pub fn log_format(&self) -> LogFormat {
         match self {
+            Self::Controller(_) => LogFormat::Json,
             Self::Standalone(_)
             | Self::Plan(_)
             | Self::Explain(_)

@@ -13,6 +13,7 @@ mod endpoint_slice;
 mod ip_address_pool;
 mod l2_advertisement;
 pub mod last_good;
+pub mod live;
 mod namespace;
 mod node;
 mod selector;

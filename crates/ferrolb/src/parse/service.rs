@@ -69,6 +69,7 @@ fn fact(service: &core::Service, spec: &core::ServiceSpec, findings: &mut Findin
         traffic_policy: traffic_policy(spec, findings),
         ports: ports(spec, findings),
         pod_selector: spec.selector.clone().unwrap_or_default().into(),
+        created: service.metadata.creation_timestamp.as_ref().map(|time| time.0.as_second()),
         addresses,
     }
 }
