@@ -29,7 +29,7 @@ use crate::k8s::retry::{Backoff, chance};
 use crate::k8s::service_status;
 use crate::net::clock::Clock;
 use crate::parse::live::Live;
-use crate::source::kube::Seen;
+use crate::source::kube::{Scope, Seen};
 use crate::source::object::Object;
 use crate::told::Told;
 
@@ -104,7 +104,7 @@ impl Office {
             permit,
             recorder,
             clock,
-            live: Live::new(class),
+            live: Live::new(class, Scope::controller("").kinds()),
             desk: Desk::default(),
             pools: PoolStatuses::default(),
             stage: Stage::Following,
@@ -154,7 +154,7 @@ impl Office {
                 }
                 Seen::Unavailable(kind, cause) => {
                     tracing::warn!(
-                        "cannot follow {kind:?} now, nothing is changed because of it: {cause}"
+                        "cannot follow {kind} now, nothing is changed because of it: {cause}"
                     );
                     self.live.take(&seen);
                 }
@@ -183,8 +183,8 @@ impl Office {
         for change in self.live.changes() {
             self.desk.change(change);
         }
-        let problems = self.live.problems();
-        for problem in self.problems.news(problems.iter().map(ToString::to_string)) {
+        let problems = self.live.problems().map(ToString::to_string);
+        for problem in self.problems.news(problems) {
             tracing::error!("{problem}");
         }
     }

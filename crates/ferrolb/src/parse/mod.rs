@@ -34,6 +34,8 @@ use planner::facts::Facts;
 
 use crate::source::object::{ObjectName, Objects};
 
+pub use endpoint_slice::{SERVICE_LABEL, is_healthy};
+
 /// Something wrong in an object, which is left out because of it.
 #[derive(Clone, Debug, Eq, Ord, PartialEq, PartialOrd)]
 pub struct Problem {
