@@ -75,7 +75,7 @@ enum Stage {
 
 /// The answer to a request.
 enum Answer {
-    Service(ServiceName, Result<core::Service, Failure>),
+    Service(ServiceName, Result<Box<core::Service>, Failure>),
     Pool(Result<IPAddressPool, Failure>),
     /// The Services, for this term.
     Counted(u64, kube::Result<Census>),
@@ -158,7 +158,7 @@ impl Office {
                     );
                     self.live.take(&seen);
                 }
-                _ => self.live.take(&seen),
+                Seen::Put(_) | Seen::Gone(_) | Seen::Synced(_) => self.live.take(&seen),
             }
         }
         self.understand();
@@ -280,7 +280,7 @@ impl Office {
 
     fn answered(&mut self, answer: Answer) {
         match answer {
-            Answer::Service(name, Ok(service)) => self.service_written(name, service),
+            Answer::Service(name, Ok(service)) => self.service_written(name, *service),
             Answer::Service(name, Err(failure)) => {
                 self.desk.written(&name, None);
                 self.service_failed(&name, &failure);
@@ -354,7 +354,7 @@ async fn write_service(
     let params = PostParams::default();
     let written = services.replace_status(&name.name, &params, &service);
     let answer = send(&permit, written).await;
-    Answer::Service(name, answer)
+    Answer::Service(name, answer.map(Box::new))
 }
 
 async fn write_pool(client: Client, permit: Permit, pool: IPAddressPool) -> Answer {
