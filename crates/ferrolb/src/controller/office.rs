@@ -76,7 +76,7 @@ enum Stage {
 /// The answer to a request.
 enum Answer {
     Service(ServiceName, Result<Box<core::Service>, Failure>),
-    Pool(Result<IPAddressPool, Failure>),
+    Pool(Result<Box<IPAddressPool>, Failure>),
     /// The Services, for this term.
     Counted(u64, kube::Result<Census>),
 }
@@ -289,7 +289,7 @@ impl Office {
                 if let Err(Failure::Refused(error)) = &pool {
                     tracing::debug!("the status of a pool is not written: {error}");
                 }
-                self.pools.written(pool.ok());
+                self.pools.written(pool.ok().map(|pool| *pool));
             }
             Answer::Counted(term, census) if matches!(self.stage, Stage::Counting(now) if now == term) =>
             {
@@ -362,7 +362,7 @@ async fn write_pool(client: Client, permit: Permit, pool: IPAddressPool) -> Answ
     let name = pool.metadata.name.clone().unwrap_or_default();
     let pools: Api<IPAddressPool> = Api::namespaced(client, &namespace);
     let params = PostParams::default();
-    Answer::Pool(send(&permit, pools.replace_status(&name, &params, &pool)).await)
+    Answer::Pool(send(&permit, pools.replace_status(&name, &params, &pool)).await.map(Box::new))
 }
 
 /// Writes if this process is still in charge at this very moment.
