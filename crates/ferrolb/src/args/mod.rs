@@ -35,7 +35,7 @@ pub struct Args {
 #[derive(Debug, Subcommand)]
 pub enum Command {
     /// Give Services of a cluster their addresses.
-    Controller(Controller),
+    Controller(Box<Controller>),
     /// Give addresses and announce them from a directory of manifests, without Kubernetes.
     Standalone(Standalone),
     /// Show which addresses Services get and which nodes announce them.

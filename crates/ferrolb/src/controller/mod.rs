@@ -86,7 +86,7 @@ async fn make_secret(args: &Controller, client: &Client, namespace: &str) {
         memberlist_secret::keep_trying(client, namespace, &args.ml_secret_name, &args.deployment)
             .await;
     }
-    std::future::pending().await
+    std::future::pending::<()>().await;
 }
 
 /// Waits for SIGTERM or SIGINT; listens from now on.

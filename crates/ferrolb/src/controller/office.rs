@@ -75,8 +75,8 @@ enum Stage {
 
 /// The answer to a request.
 enum Answer {
-    Service(ServiceName, Result<core::Service, Failure>),
-    Pool(Result<IPAddressPool, Failure>),
+    Service(ServiceName, Result<Box<core::Service>, Failure>),
+    Pool(Result<Box<IPAddressPool>, Failure>),
     /// The Services, for this term.
     Counted(u64, kube::Result<Census>),
 }
@@ -158,7 +158,7 @@ impl Office {
                     );
                     self.live.take(&seen);
                 }
-                _ => self.live.take(&seen),
+                Seen::Put(_) | Seen::Gone(_) | Seen::Synced(_) => self.live.take(&seen),
             }
         }
         self.understand();
@@ -280,7 +280,7 @@ impl Office {
 
     fn answered(&mut self, answer: Answer) {
         match answer {
-            Answer::Service(name, Ok(service)) => self.service_written(name, service),
+            Answer::Service(name, Ok(service)) => self.service_written(name, *service),
             Answer::Service(name, Err(failure)) => {
                 self.desk.written(&name, None);
                 self.service_failed(&name, &failure);
@@ -289,7 +289,7 @@ impl Office {
                 if let Err(Failure::Refused(error)) = &pool {
                     tracing::debug!("the status of a pool is not written: {error}");
                 }
-                self.pools.written(pool.ok());
+                self.pools.written(pool.ok().map(|pool| *pool));
             }
             Answer::Counted(term, census) if matches!(self.stage, Stage::Counting(now) if now == term) =>
             {
@@ -354,7 +354,7 @@ async fn write_service(
     let params = PostParams::default();
     let written = services.replace_status(&name.name, &params, &service);
     let answer = send(&permit, written).await;
-    Answer::Service(name, answer)
+    Answer::Service(name, answer.map(Box::new))
 }
 
 async fn write_pool(client: Client, permit: Permit, pool: IPAddressPool) -> Answer {
@@ -362,7 +362,7 @@ async fn write_pool(client: Client, permit: Permit, pool: IPAddressPool) -> Answ
     let name = pool.metadata.name.clone().unwrap_or_default();
     let pools: Api<IPAddressPool> = Api::namespaced(client, &namespace);
     let params = PostParams::default();
-    Answer::Pool(send(&permit, pools.replace_status(&name, &params, &pool)).await)
+    Answer::Pool(send(&permit, pools.replace_status(&name, &params, &pool)).await.map(Box::new))
 }
 
 /// Writes if this process is still in charge at this very moment.

@@ -85,13 +85,16 @@ impl From<coordination::Lease> for Lease {
 
 async fn in_time<T>(answer: impl Future<Output = kube::Result<T>>) -> Result<T, Failure> {
     let answer = time::timeout(TIMEOUT, answer).await.map_err(|_| Failure::Unknown)?;
-    answer.map_err(|error| match error {
-        // 404 is a lease that was deleted under the one who renews it.
-        Error::Api(status) if matches!(status.code, 404 | 409) => Failure::Conflict,
-        Error::Api(status) if status.code == 403 => Failure::Forbidden,
-        error => {
-            tracing::debug!("the lease: {error}");
-            Failure::Unknown
+    answer.map_err(|error| {
+        let code = if let Error::Api(status) = &error { status.code } else { 0 };
+        match code {
+            // 404 is a lease that was deleted under the one who renews it.
+            404 | 409 => Failure::Conflict,
+            403 => Failure::Forbidden,
+            _ => {
+                tracing::debug!("the lease: {error}");
+                Failure::Unknown
+            }
         }
     })
 }
