@@ -9,6 +9,7 @@ mod codegen;
 mod command;
 mod demo;
 mod fuzz;
+mod image;
 mod install;
 mod mutants;
 mod output;
