@@ -11,6 +11,7 @@ mod command;
 mod demo;
 mod fuzz;
 mod go;
+mod image;
 mod install;
 mod kube;
 mod mutants;
