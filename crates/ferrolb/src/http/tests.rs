@@ -27,6 +27,8 @@ pub(crate) fn free_port() -> u16 {
 pub(crate) fn client(url: &str) -> Client {
     let mut config = Config::new(url.parse().unwrap());
     config.accept_invalid_certs = true;
+    // It would ask again and again while the answer is 503.
+    config.default_retry = false;
     Client::try_from(config).unwrap()
 }
 

@@ -84,11 +84,11 @@ struct Outrun(&'static str);
 
 /// What a write that failed means; `what` is the kind of the object.
 fn failed(error: &kube::Error, what: &'static str, name: &str) -> anyhow::Error {
-    match error {
-        // The latter is what a JSON patch whose test fails is answered with.
-        kube::Error::Api(status) if matches!(status.code, 409 | 422) => Outrun(what).into(),
-        error => anyhow!("writing {what} `{name}`: {}", Said(error)),
+    // The latter is what a JSON patch whose test fails is answered with.
+    if matches!(error, kube::Error::Api(status) if matches!(status.code, 409 | 422)) {
+        return Outrun(what).into();
     }
+    anyhow!("writing {what} `{name}`: {}", Said(error))
 }
 
 fn unread(error: &kube::Error, what: &'static str, name: &str) -> anyhow::Error {

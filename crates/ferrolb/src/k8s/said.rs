@@ -7,12 +7,9 @@ pub(crate) struct Said<'a>(pub(crate) &'a kube::Error);
 
 impl fmt::Display for Said<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.0 {
-            // Its own `Display` has the whole answer, twice.
-            kube::Error::Api(status) if status.message.is_empty() => f.write_str(&status.reason),
-            kube::Error::Api(status) => f.write_str(&status.message),
-            error => error.fmt(f),
-        }
+        // Its own `Display` has the whole answer, twice.
+        let kube::Error::Api(status) = self.0 else { return self.0.fmt(f) };
+        f.write_str(if status.message.is_empty() { &status.reason } else { &status.message })
     }
 }
 
