@@ -466,12 +466,14 @@ mod tests {
         assert_eq!(series(metrics.process(), "metallb_allocator_"), [""; 0]);
     }
 
+    type Now<'a> = &'a [(Protocol, IpAddr)];
+
     #[test]
     fn a_service_has_series_only_for_what_is_announced_now() {
         let metrics = Speaker::new(NodeName("n1".to_owned())).unwrap();
         let web = ServiceName::new("default", "web");
         let [one, two] = ["192.0.2.1", "192.0.2.2"].map(|ip| ip.parse().unwrap());
-        let rows: [(_, &[(Protocol, IpAddr)], &[&str]); 4] = [
+        let rows: [(&str, Now<'_>, &[&str]); 4] = [
             ("one", &[(Protocol::Layer2, one)], &["layer2\"}192.0.2.1"]),
             (
                 "another protocol too",

@@ -20,13 +20,17 @@ use anyhow::Context as _;
 use kube::Client;
 use tokio::runtime;
 use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::watch;
 
 use self::leadership::Leadership;
-use self::office::Office;
+use self::office::{Means, Office};
 use crate::args::{Controller, WebhookMode};
+use crate::http::{self, tls};
 use crate::k8s::events::Recorder;
 use crate::k8s::retry::chance;
+use crate::k8s::webhook::{self, Webhooks};
 use crate::k8s::{client, memberlist_secret};
+use crate::metrics;
 use crate::net::clock::Clock;
 use crate::source::kube::{Scope, follow};
 
@@ -48,30 +52,58 @@ pub fn run(args: &Controller) -> anyhow::Result<ExitCode> {
 }
 
 async fn serve(args: &Controller) -> anyhow::Result<()> {
-    let (client, own_namespace) = client::connect(None).await?;
+    let tls = tls::Settings::read(&args.tls)?;
+    let (client, own_namespace) = client::connect(args.kubeconfig.as_deref()).await?;
     let namespace = args.namespace.clone().unwrap_or(own_namespace);
+    let metrics = metrics::Controller::new().context("making the metrics")?;
+    let (ready, is_ready) = watch::channel(args.webhook_mode == WebhookMode::OnlyWebhook);
     tracing::info!(namespace, class = args.lb_class, "started");
-    // Webhooks, health and metrics are started here: on each replica, whoever has the lease.
+    // On each replica, whoever has the lease. They end when these are dropped.
+    let _servers = http::start(http::Servers {
+        health_reach: http::Reach::Everywhere,
+        health_port: args.health_probe_port,
+        is_ready,
+        metrics_port: args.port,
+        metrics: metrics.process().clone(),
+        tls: tls.clone(),
+        metrics_cert_dir: args.tls.metrics_cert_dir.clone(),
+        client: client.clone(),
+    })?;
+    let _webhooks = match args.webhook_mode {
+        WebhookMode::Disabled => None,
+        WebhookMode::Enabled | WebhookMode::OnlyWebhook => {
+            let at = (client.clone(), namespace.clone());
+            Some(webhook::start(Webhooks::new(args, at, metrics.clone(), tls))?)
+        }
+    };
     match args.webhook_mode {
         WebhookMode::OnlyWebhook => terminated()?.await,
         WebhookMode::Disabled | WebhookMode::Enabled => {
-            give_addresses(args, client, &namespace).await?;
+            give_addresses(args, (client, &namespace), metrics, ready).await?;
         }
     }
     Ok(())
 }
 
-async fn give_addresses(args: &Controller, client: Client, namespace: &str) -> anyhow::Result<()> {
+async fn give_addresses(
+    args: &Controller,
+    (client, namespace): (Client, &str),
+    metrics: metrics::Controller,
+    ready: watch::Sender<bool>,
+) -> anyhow::Result<()> {
     let terminated = terminated()?;
     let clock = Clock::start();
     let identity = format!("{}_{:016x}", args.pod_name, chance());
-    let seen = follow(client.clone(), &Scope::controller(namespace));
+    let scope = Scope::controller(namespace);
+    let seen = follow(client.clone(), &scope);
     let leadership = Leadership::start(client.clone(), namespace, identity, clock);
     let recorder = Recorder::start(client.clone(), COMPONENT);
     let secret = make_secret(args, &client, namespace);
-    let office = Office::new(client.clone(), &args.lb_class, leadership.permit(), recorder, clock);
+    let permit = leadership.permit();
+    let means = Means { client: client.clone(), permit, recorder, clock, metrics };
+    let office = Office::new(&args.lb_class, &scope, means);
     tokio::select! {
-        () = office.run(seen) => {}
+        () = office.run(seen, ready) => {}
         () = terminated => {}
         () = secret => {}
     }

@@ -13,7 +13,7 @@ use kube::{Client, Error};
 use planner::converge::News;
 use planner::names::{PoolName, ServiceName};
 use proto::time::earliest;
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 use tokio::time;
 
 use super::census::Census;
@@ -27,10 +27,12 @@ use crate::k8s::pool_status::PoolStatuses;
 use crate::k8s::reference::Reference;
 use crate::k8s::retry::{Backoff, chance};
 use crate::k8s::service_status;
+use crate::metrics::{self, Config, Role, Update};
 use crate::net::clock::Clock;
+use crate::parse::Problem;
 use crate::parse::live::Live;
 use crate::source::kube::{Scope, Seen};
-use crate::source::object::Object;
+use crate::source::object::{Object, ObjectName};
 use crate::told::Told;
 
 /// How many Services are written at once.
@@ -58,6 +60,17 @@ pub(super) struct Office {
     untold: BTreeMap<ServiceName, Vec<News>>,
     requests: FuturesUnordered<BoxFuture<'static, Answer>>,
     problems: Told,
+    warnings: Told,
+    metrics: metrics::Controller,
+}
+
+/// What the office works with.
+pub(super) struct Means {
+    pub(super) client: Client,
+    pub(super) permit: Permit,
+    pub(super) recorder: Recorder,
+    pub(super) clock: Clock,
+    pub(super) metrics: metrics::Controller,
 }
 
 /// How far this controller is on its way to decide.
@@ -92,19 +105,15 @@ enum Failure {
 }
 
 impl Office {
-    pub(super) fn new(
-        client: Client,
-        class: &str,
-        permit: Permit,
-        recorder: Recorder,
-        clock: Clock,
-    ) -> Self {
+    /// For Services of `class`, from what `scope` follows.
+    pub(super) fn new(class: &str, scope: &Scope, means: Means) -> Self {
+        let Means { client, permit, recorder, clock, metrics } = means;
         Self {
             client,
             permit,
             recorder,
             clock,
-            live: Live::new(class, Scope::controller("").kinds()),
+            live: Live::new(class, scope.kinds()),
             desk: Desk::default(),
             pools: PoolStatuses::default(),
             stage: Stage::Following,
@@ -112,11 +121,13 @@ impl Office {
             untold: BTreeMap::new(),
             requests: FuturesUnordered::new(),
             problems: Told::default(),
+            warnings: Told::default(),
+            metrics,
         }
     }
 
-    /// Runs until the watches end.
-    pub(super) async fn run(mut self, mut seen: mpsc::Receiver<Seen>) {
+    /// Runs until the watches end. Says when everything has been seen once.
+    pub(super) async fn run(mut self, mut seen: mpsc::Receiver<Seen>, ready: watch::Sender<bool>) {
         let (mut batch, mut permit) = (Vec::new(), self.permit.clone());
         loop {
             self.stage();
@@ -129,6 +140,11 @@ impl Office {
                         return;
                     }
                     self.take(mem::take(&mut batch));
+                    ready.send_if_modified(|is_ready| {
+                        let is_news = *is_ready != self.live.is_synced();
+                        *is_ready = self.live.is_synced();
+                        is_news
+                    });
                 }
                 Some(answer) = self.requests.next(), if !self.requests.is_empty() => {
                     self.answered(answer);
@@ -158,7 +174,13 @@ impl Office {
                     );
                     self.live.take(&seen);
                 }
-                Seen::Put(_) | Seen::Gone(_) | Seen::Synced(_) => self.live.take(&seen),
+                Seen::Put(_)
+                | Seen::Gone(_)
+                | Seen::Misfit(..)
+                | Seen::Slice { .. }
+                | Seen::SpeakerPod { .. }
+                | Seen::Status(_)
+                | Seen::Synced(_) => self.live.take(&seen),
             }
         }
         self.understand();
@@ -183,10 +205,46 @@ impl Office {
         for change in self.live.changes() {
             self.desk.change(change);
         }
-        let problems = self.live.problems().map(ToString::to_string);
-        for problem in self.problems.news(problems) {
-            tracing::error!("{problem}");
+        let problems: BTreeMap<_, _> =
+            self.live.problems().map(|problem| (problem.to_string(), problem)).collect();
+        for text in self.problems.news(problems.keys().cloned()) {
+            tracing::error!("{text}");
+            self.complain(problems.get(&text).copied());
         }
+        let warnings: BTreeMap<_, _> =
+            self.live.warnings().map(|warning| (warning.to_string(), warning)).collect();
+        for text in self.warnings.news(warnings.keys().cloned()) {
+            tracing::warn!("{text}");
+            self.complain(warnings.get(&text).copied());
+        }
+        if self.live.is_synced() {
+            let is_stale = !self.live.setting_problems().is_empty();
+            let config = if is_stale { Config::Stale } else { Config::Current };
+            self.metrics.process().config(config);
+        }
+    }
+
+    /// Tells a Service what is wrong with it; that is for the one who decides.
+    fn complain(&self, problem: Option<&Problem>) {
+        let Some(problem) = problem.filter(|problem| problem.object.kind == "Service") else {
+            return;
+        };
+        if !matches!(self.stage, Stage::Leading(_)) {
+            return;
+        }
+        let ObjectName { namespace, name, .. } = problem.object.clone();
+        let name = ServiceName::new(namespace.unwrap_or_default(), name);
+        let about = Reference::service(&name, self.desk.uid(&name));
+        let Problem { field, message, .. } = problem;
+        let message = match field.as_str() {
+            "" => message.clone(),
+            // MetalLB's words for it.
+            field if field.contains("loadBalancerIP") => {
+                format!("invalid requested loadbalancer IPs: {field}: {message}")
+            }
+            field => format!("{field}: {message}"),
+        };
+        self.recorder.tell(&about, EventType::Warning, "LoadBalancerFailed", message);
     }
 
     /// Starts or stops to decide.
@@ -201,6 +259,7 @@ impl Office {
         if term != known {
             if matches!(self.stage, Stage::Leading(_)) {
                 tracing::info!("another controller decides from now on");
+                self.metrics.role(Role::Follower);
             }
             self.desk.follow();
             self.untold.clear();
@@ -213,6 +272,7 @@ impl Office {
             && census.is_seen_by(&self.desk)
         {
             tracing::info!("this controller decides from now on");
+            self.metrics.role(Role::Leader);
             self.stage = Stage::Leading(*term);
             self.desk.lead();
         }
@@ -237,14 +297,19 @@ impl Office {
         if !matches!(self.stage, Stage::Leading(_)) || !self.desk.is_due() {
             return;
         }
-        for (name, news) in self.desk.decide() {
+        let begin = self.clock.now();
+        let decided = self.desk.decide();
+        self.metrics.process().decided(self.clock.now() - begin);
+        for (name, news) in decided {
             tracing::info!("{name}: {news}");
             match self.desk.is_wrong(&name) {
                 true => self.untold.entry(name).or_default().push(news),
                 false => tell(&self.recorder, &name, self.desk.uid(&name), &news),
             }
         }
-        self.pools.want(&self.desk.usage());
+        let usage = self.desk.usage();
+        self.metrics.pools(&usage);
+        self.pools.want(&usage);
     }
 
     /// Starts as many writes as may be under way.
@@ -306,6 +371,7 @@ impl Office {
     }
 
     fn service_written(&mut self, name: ServiceName, mut service: core::Service) {
+        self.metrics.process().update(Update::Taken);
         service.metadata.managed_fields = None;
         self.backoff.succeeded(&name);
         let about = Reference::from(&service);
@@ -323,6 +389,7 @@ impl Office {
     }
 
     fn service_failed(&mut self, name: &ServiceName, failure: &Failure) {
+        self.metrics.process().update(Update::Failed);
         self.backoff.failed(name, self.clock.now(), chance());
         match failure {
             Failure::NotInCharge => (),

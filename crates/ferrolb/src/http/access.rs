@@ -16,6 +16,8 @@ use kube::{Api, Client};
 use tokio::sync::Semaphore;
 use tokio::time::Instant;
 
+use crate::k8s::said::Said;
+
 /// How long an answer of the API server counts, as in MetalLB.
 const TOKEN: Duration = Duration::from_mins(1);
 const ALLOWED: Duration = Duration::from_mins(5);
@@ -170,7 +172,7 @@ impl Access {
             let _turn = self.questions.acquire().await.map_err(|error| error.to_string())?;
             let api = Api::<T>::all(self.client.clone());
             let answer = api.create(&PostParams::default(), &review).await;
-            answer.map_err(|error| error.to_string())
+            answer.map_err(|error| Said(&error).to_string())
         };
         match tokio::time::timeout(PATIENCE, ask).await {
             Ok(answer) => answer.map_err(unavailable),

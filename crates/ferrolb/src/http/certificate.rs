@@ -48,30 +48,46 @@ impl ResolvesServerCert for Certificate {
 
 /// Shows `tls.crt` and `tls.key` of a directory, and again whenever they change.
 pub async fn follow_files(dir: PathBuf, certificate: Arc<Certificate>, provider: CryptoProvider) {
-    let mut shown = None;
-    let mut told = None;
+    let mut files = Files { dir, shown: None, told: None };
     loop {
-        match read(&dir) {
-            Ok(files) if shown.as_ref() == Some(&files) => (),
-            Ok(files) => match certificate.show(&files.0, &files.1, &provider) {
-                Ok(()) => {
-                    tracing::info!(dir = %dir.display(), "certificate read");
-                    (shown, told) = (Some(files), None);
-                }
-                Err(error) => tell(&mut told, &dir, &error),
-            },
-            Err(error) => tell(&mut told, &dir, &error),
-        }
+        files.look(&certificate, &provider);
         tokio::time::sleep(LOOK).await;
     }
 }
 
-/// Warns, once for each cause: it may take an operator hours to bring the files.
-fn tell(told: &mut Option<String>, dir: &Path, error: &anyhow::Error) {
-    let text = format!("no new certificate from {}: {error:#}; looking again", dir.display());
-    if told.as_ref() != Some(&text) {
-        tracing::warn!("{text}");
-        *told = Some(text);
+/// A directory with a certificate, and what was seen there last.
+struct Files {
+    dir: PathBuf,
+    shown: Option<(Vec<u8>, Vec<u8>)>,
+    told: Option<String>,
+}
+
+impl Files {
+    fn look(&mut self, certificate: &Certificate, provider: &CryptoProvider) {
+        let shown = read(&self.dir).and_then(|files| {
+            if self.shown.as_ref() == Some(&files) {
+                return Ok(None);
+            }
+            certificate.show(&files.0, &files.1, provider).map(|()| Some(files))
+        });
+        match shown {
+            Ok(None) => self.told = None,
+            Ok(files) => {
+                tracing::info!(dir = %self.dir.display(), "certificate read");
+                (self.shown, self.told) = (files, None);
+            }
+            Err(error) => self.tell(&error),
+        }
+    }
+
+    /// Warns, once for each cause: it may take an operator hours to bring the files.
+    fn tell(&mut self, error: &anyhow::Error) {
+        let dir = self.dir.display();
+        let text = format!("no new certificate from {dir}: {error:#}; looking again");
+        if self.told.as_ref() != Some(&text) {
+            tracing::warn!("{text}");
+            self.told = Some(text);
+        }
     }
 }
 
@@ -104,6 +120,8 @@ fn make(certificate: &Certificate, provider: &CryptoProvider) -> anyhow::Result<
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use rustls::crypto::ring;
 
     use super::*;
@@ -133,8 +151,34 @@ mod tests {
         for (name, chain, key, is_shown) in rows {
             assert_eq!(show(chain, key), is_shown, "{name}");
         }
-        let shown = certificate.0.read().unwrap().clone().unwrap();
-        let der = CertificateDer::from_pem_slice(one.as_bytes()).unwrap();
-        assert_eq!(shown.cert, [der]);
+        assert!(is_shown(&certificate, &one));
+    }
+
+    fn is_shown(certificate: &Certificate, pem: &str) -> bool {
+        let der = CertificateDer::from_pem_slice(pem.as_bytes()).unwrap();
+        certificate.0.read().unwrap().as_ref().is_some_and(|shown| shown.cert == [der])
+    }
+
+    #[test]
+    fn files_are_shown_when_they_are_there_and_again_when_they_change() {
+        let dir = tempfile::tempdir().unwrap();
+        let provider = ring::default_provider();
+        let certificate = Certificate::default();
+        let mut files = Files { dir: dir.path().to_owned(), shown: None, told: None };
+        let mut look = || files.look(&certificate, &provider);
+        let write = |name, text: &str| fs::write(dir.path().join(name), text).unwrap();
+        let ((one, one_key), (two, two_key)) = (pair(), pair());
+        look();
+        assert!(certificate.0.read().unwrap().is_none());
+        write("tls.crt", &one);
+        write("tls.key", &one_key);
+        look();
+        assert!(is_shown(&certificate, &one));
+        write("tls.crt", &two);
+        look();
+        assert!(is_shown(&certificate, &one), "the key does not belong to it yet");
+        write("tls.key", &two_key);
+        look();
+        assert!(is_shown(&certificate, &two));
     }
 }

@@ -11,6 +11,8 @@
 mod access;
 pub mod certificate;
 mod listen;
+#[cfg(test)]
+pub(crate) mod tests;
 pub mod tls;
 
 use std::path::PathBuf;

@@ -9,7 +9,7 @@ mod pair;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use anyhow::Context as _;
+use anyhow::{Context as _, anyhow};
 use futures_util::StreamExt as _;
 use futures_util::stream::{self, BoxStream};
 use k8s_openapi::api::admissionregistration::v1::ValidatingWebhookConfiguration;
@@ -23,6 +23,7 @@ use kube::runtime::watcher::{self, watcher};
 use kube::{Api, Client};
 use rustls::crypto::CryptoProvider;
 
+use super::said::Said;
 use crate::http::certificate::Certificate;
 use crate::metrics;
 use crate::net::clock;
@@ -76,6 +77,24 @@ pub async fn keep(client: Client, names: Names, shown: Shown) {
     keeper.run().await;
 }
 
+/// Somebody else wrote the same object since it was read, most often another replica.
+#[derive(Debug, thiserror::Error)]
+#[error("{0} was written by somebody else just now")]
+struct Outrun(&'static str);
+
+/// What a write that failed means; `what` is the kind of the object.
+fn failed(error: &kube::Error, what: &'static str, name: &str) -> anyhow::Error {
+    // The latter is what a JSON patch whose test fails is answered with.
+    if matches!(error, kube::Error::Api(status) if matches!(status.code, 409 | 422)) {
+        return Outrun(what).into();
+    }
+    anyhow!("writing {what} `{name}`: {}", Said(error))
+}
+
+fn unread(error: &kube::Error, what: &'static str, name: &str) -> anyhow::Error {
+    anyhow!("reading {what} `{name}`: {}", Said(error))
+}
+
 struct Keeper {
     client: Client,
     names: Names,
@@ -95,10 +114,7 @@ impl Keeper {
                     self.told = None;
                     wait
                 }
-                Err(error) => {
-                    self.tell(&format!("{error:#}"));
-                    RETRY
-                }
+                Err(error) => self.tell(&error),
             };
             // Edits in quick succession, by two who do not agree, must not become a hot loop.
             tokio::time::sleep(PAUSE).await;
@@ -106,12 +122,19 @@ impl Keeper {
         }
     }
 
-    /// Says what failed, once.
-    fn tell(&mut self, error: &str) {
-        if self.told.as_deref() != Some(error) {
-            tracing::warn!("certificate of the webhooks: {error}; trying again");
-            self.told = Some(error.to_owned());
+    /// Says what failed, once. Returns how long to wait.
+    fn tell(&mut self, error: &anyhow::Error) -> Duration {
+        let text = format!("{error:#}");
+        if self.told.as_ref() == Some(&text) {
+            return RETRY;
         }
+        let was_told = self.told.replace(text.clone()).is_some();
+        if error.is::<Outrun>() && !was_told {
+            tracing::debug!("certificate of the webhooks: {text}");
+            return Duration::ZERO;
+        }
+        tracing::warn!("certificate of the webhooks: {text}; trying again");
+        RETRY
     }
 
     /// Something for each change of what is written here. Only names and versions are watched.
@@ -159,7 +182,7 @@ impl Keeper {
         let Names { namespace, secret: name, .. } = &self.names;
         let host = self.names.host();
         let api = Api::<Secret>::namespaced(self.client.clone(), namespace);
-        let secret = api.get_opt(name).await.with_context(|| format!("reading Secret `{name}`"))?;
+        let secret = api.get_opt(name).await.map_err(|error| unread(&error, "Secret", name))?;
         let before = secret.as_ref().and_then(|secret| Pair::read(secret.data.as_ref()?));
         let is_good = |pair: &Pair| {
             let provider = &self.shown.provider;
@@ -184,7 +207,7 @@ impl Keeper {
                 api.create(&params, &Secret { metadata, data, ..Secret::default() }).await
             }
         };
-        written.with_context(|| format!("writing Secret `{name}`"))?;
+        written.map_err(|error| failed(&error, "Secret", name))?;
         tracing::info!(secret = name, "certificate of the webhooks made");
         Ok(pair)
     }

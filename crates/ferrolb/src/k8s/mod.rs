@@ -8,5 +8,6 @@ pub mod memberlist_secret;
 pub mod pool_status;
 pub mod reference;
 pub mod retry;
+pub(crate) mod said;
 pub mod service_status;
 pub mod webhook;

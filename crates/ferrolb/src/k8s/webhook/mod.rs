@@ -5,6 +5,8 @@
 
 mod conversion;
 mod existing;
+#[cfg(test)]
+mod tests;
 mod verdict;
 
 use std::path::PathBuf;
@@ -25,6 +27,7 @@ use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 
 use super::certs;
+use super::said::Said;
 use crate::args;
 use crate::http::certificate::{self, Certificate};
 use crate::http::{Reach, Server, serve, tls};
@@ -282,7 +285,7 @@ fn refuse(response: AdmissionResponse, message: &str, code: u16) -> AdmissionRes
 /// Why a request could not be judged. The API server refuses it then, as the manifests tell it.
 #[derive(Debug, thiserror::Error)]
 enum Unjudged {
-    #[error("reading the settings that there are: {0}; try again")]
+    #[error("reading the settings that there are: {}; try again", Said(.0))]
     Unread(#[from] kube::Error),
     #[error("reading the settings that there are took more than {} s; try again", PATIENCE.as_secs())]
     Late,

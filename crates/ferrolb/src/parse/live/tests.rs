@@ -204,7 +204,11 @@ fn at_once(seen: &[Seen]) -> Facts {
                 slices.insert(service, endpoints);
             }
             Seen::Slice { service, .. } => _ = slices.remove(&service),
-            other => panic!("{other:?} is not expected"),
+            Seen::Misfit(..)
+            | Seen::SpeakerPod { .. }
+            | Seen::Status(_)
+            | Seen::Synced(_)
+            | Seen::Unavailable(..) => panic!("{seen:?} is not expected"),
         }
     }
     let mut objects = Objects::default();

@@ -200,11 +200,8 @@ impl Reader for Settings {
 
     fn put(&self, object: DynamicObject) -> Seen {
         let name = ObjectName::of(self.kind, &object.metadata);
-        let value = match serde_json::to_value(object) {
-            Ok(value) => value,
-            // It has just been made of such a value.
-            Err(_) => return Seen::Gone(name),
-        };
+        // It has just been made of such a value.
+        let Ok(value) = serde_json::to_value(object) else { return Seen::Gone(name) };
         match Object::read(self.api_version, self.kind, value, &mut Vec::new()) {
             Ok(Some(setting)) => Seen::Put(setting),
             Ok(None) => Seen::Gone(name),

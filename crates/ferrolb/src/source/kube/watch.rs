@@ -193,11 +193,12 @@ impl Mirror {
 
 /// Why a kind cannot be followed, in words for those who can mend it.
 fn cause(error: &watcher::Error) -> String {
-    let status = match error {
-        watcher::Error::InitialListFailed(kube::Error::Api(status))
-        | watcher::Error::WatchStartFailed(kube::Error::Api(status)) => status,
-        watcher::Error::WatchError(status) => status,
-        other => return format!("{:#}", anyhow::Error::msg(chain(other))),
+    use watcher::Error::{InitialListFailed, WatchError, WatchStartFailed};
+    let (InitialListFailed(kube::Error::Api(status))
+    | WatchStartFailed(kube::Error::Api(status))
+    | WatchError(status)) = error
+    else {
+        return chain(error);
     };
     match status.code {
         404 => "the kind is not served: apply the CustomResourceDefinitions".to_owned(),

@@ -63,12 +63,23 @@ fn one(yaml: &str) -> Object {
     all.pop().unwrap()
 }
 
+/// Name, what there is, what comes in, and a part of the refusal.
+type Row<'a> = (&'a str, String, String, &'a str);
+
+#[track_caller]
+fn check(rows: impl IntoIterator<Item = Row<'static>>) {
+    for (name, existing, incoming, part) in rows {
+        let verdict = of(&objects(&existing), &one(&incoming));
+        assert!(!verdict.is_allowed(), "{name}");
+        assert!(verdict.refusal().contains(part), "{name}: {}", verdict.refusal());
+    }
+}
+
 #[test]
-fn what_metallb_refuses_is_refused_in_words_that_hold_its_own() {
+fn wrong_pools_and_peers_are_refused_in_words_that_hold_those_of_metallb() {
     let peer = |spec: &str| of_kind(PEER, "p", spec);
     let good = "{myASN: 64512, peerASN: 64513, peerAddress: 192.0.2.1}";
-    let aggregated = of_kind(BGP, "a", "{aggregationLength: 26, ipAddressPools: [main]}");
-    let rows = [
+    check([
         (
             "two pools with the same addresses",
             pool("main", "192.0.2.0/24"),
@@ -100,6 +111,13 @@ fn what_metallb_refuses_is_refused_in_words_that_hold_its_own() {
             peer(good),
             "FRR mode doesn't support duplicate BGPPeers selecting the same node",
         ),
+    ]);
+}
+
+#[test]
+fn wrong_advertisements_are_refused_in_words_that_hold_those_of_metallb() {
+    let aggregated = of_kind(BGP, "a", "{aggregationLength: 26, ipAddressPools: [main]}");
+    check([
         (
             "a community that is too large",
             String::new(),
@@ -144,12 +162,7 @@ fn what_metallb_refuses_is_refused_in_words_that_hold_its_own() {
             of_kind(BGP, "a", "{aggregationLength: 26, serviceSelectors: [{}]}"),
             "serviceSelectors and aggregationLength are mutually exclusive",
         ),
-    ];
-    for (name, existing, incoming, part) in rows {
-        let verdict = of(&objects(&existing), &one(&incoming));
-        assert!(!verdict.is_allowed(), "{name}");
-        assert!(verdict.refusal().contains(part), "{name}: {}", verdict.refusal());
-    }
+    ]);
 }
 
 #[test]

@@ -15,13 +15,15 @@ fn slice(name: &str, service: &str) -> Slice {
 
 /// What is told, one word each.
 fn words(seen: Vec<Seen>) -> Vec<String> {
-    let word = |seen| match seen {
-        Seen::Slice { service, slice, endpoints } => {
-            let sign = if endpoints.is_some() { '+' } else { '-' };
-            format!("{sign}{slice}@{service}")
+    let word = |seen| {
+        if let Seen::Synced(kind) = seen {
+            return format!("synced {kind}");
         }
-        Seen::Synced(kind) => format!("synced {kind}"),
-        other => panic!("{other:?} is not expected"),
+        let Seen::Slice { service, slice, endpoints } = seen else {
+            panic!("{seen:?} is not expected")
+        };
+        let sign = if endpoints.is_some() { '+' } else { '-' };
+        format!("{sign}{slice}@{service}")
     };
     seen.into_iter().map(word).collect()
 }
