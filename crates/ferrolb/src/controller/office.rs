@@ -113,7 +113,7 @@ impl Office {
             permit,
             recorder,
             clock,
-            live: Live::new(class, scope.kinds()),
+            live: Live::new(class, scope),
             desk: Desk::default(),
             pools: PoolStatuses::default(),
             stage: Stage::Following,
@@ -169,9 +169,7 @@ impl Office {
                     self.live.take(&seen);
                 }
                 Seen::Unavailable(kind, cause) => {
-                    tracing::warn!(
-                        "cannot follow {kind} now, nothing is changed because of it: {cause}"
-                    );
+                    tracing::warn!(%kind, "nothing is changed because of it: {cause}");
                     self.live.take(&seen);
                 }
                 Seen::Put(_)
@@ -218,7 +216,7 @@ impl Office {
             self.complain(warnings.get(&text).copied());
         }
         if self.live.is_synced() {
-            let is_stale = !self.live.setting_problems().is_empty();
+            let is_stale = self.live.problems_of_settings().next().is_some();
             let config = if is_stale { Config::Stale } else { Config::Current };
             self.metrics.process().config(config);
         }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use k8s_openapi::api::discovery::v1::{self as discovery, EndpointConditions};
+use k8s_openapi::api::discovery::v1 as discovery;
 use planner::facts::Endpoint;
 use planner::names::{NodeName, ServiceName};
 
@@ -10,7 +10,7 @@ use super::{Findings, Parsed};
 use crate::source::object::{ObjectName, Objects};
 
 /// The label that names the Service of a slice.
-pub const SERVICE_LABEL: &str = "kubernetes.io/service-name";
+pub(crate) const SERVICE_LABEL: &str = "kubernetes.io/service-name";
 
 /// Reads the slices of Services that are facts by now; others are nobody's concern.
 pub(super) fn read(objects: &Objects, parsed: &mut Parsed) {
@@ -44,23 +44,22 @@ pub(super) fn read(objects: &Objects, parsed: &mut Parsed) {
         }
         findings.conclude((), parsed);
     }
+    // In an order that does not depend on which slice was read first.
+    parsed.facts.endpoints.values_mut().for_each(|endpoints| endpoints.sort());
     warn_of_services_without_slices(parsed);
 }
 
-fn endpoint(endpoint: &discovery::Endpoint) -> Endpoint {
-    Endpoint {
-        node: endpoint.node_name.clone().map(NodeName),
-        is_healthy: is_healthy(endpoint.conditions.as_ref()),
-        has_address: !endpoint.addresses.is_empty(),
-    }
-}
-
-/// Whether an endpoint is ready, or terminating and still serving.
-pub fn is_healthy(conditions: Option<&EndpointConditions>) -> bool {
+/// What counts of one endpoint.
+pub(crate) fn endpoint(endpoint: &discovery::Endpoint) -> Endpoint {
+    let conditions = endpoint.conditions.as_ref();
     let is_ready = conditions.and_then(|conditions| conditions.ready).unwrap_or(true);
     // Not ready but serving is a pod that terminates and still answers.
     let is_serving = conditions.and_then(|conditions| conditions.serving).unwrap_or(false);
-    is_ready || is_serving
+    Endpoint {
+        node: endpoint.node_name.clone().map(NodeName),
+        is_healthy: is_ready || is_serving,
+        has_address: !endpoint.addresses.is_empty(),
+    }
 }
 
 fn warn_of_services_without_slices(parsed: &mut Parsed) {

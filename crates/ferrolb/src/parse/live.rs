@@ -1,8 +1,7 @@
 //! What objects mean while they change one at a time.
 //!
-//! By the same rules as [`facts`](super::facts) for all objects at once. A Service is read alone, and so are its
-//! slices. Settings refer to each other, so all of them are read again when one changes; they are
-//! few and change seldom.
+//! The rules are those of [`super::facts`]. Settings refer to each other, so they are read together
+//! again when one of them changed; a Service is read on its own, and so are its endpoints.
 
 #[cfg(test)]
 mod tests;
@@ -12,249 +11,309 @@ use std::mem;
 use std::sync::Arc;
 
 use k8s_openapi::api::core::v1 as core;
-use planner::facts::{Change, Endpoint, Facts};
+use planner::facts::{Change, Endpoint, Facts, Service};
 use planner::names::{NodeName, ServiceName};
 
-use super::{Parsed, Problem, Warning, last_good, service};
-use crate::source::kube::{Kind, Seen};
+use super::{Parsed, Problem, Warning, last_good, service, settings, unused};
+use crate::source::kube::{Kind, Scope, Seen};
 use crate::source::object::{Misfit, Object, ObjectName, Objects};
 
-/// Objects of a cluster, and what they mean.
-///
-/// Nothing is said before everything is known once: "not known yet" is never "empty".
+/// What objects mean while they change one at a time.
 #[derive(Debug)]
 pub struct Live {
+    /// `spec.loadBalancerClass` of the Services that are served; empty for those without one.
     class: String,
-    /// Kinds that have to be seen whole before anything can be said.
-    awaited: BTreeSet<Kind>,
+    /// What has to be seen as a whole before anything counts, and was not.
+    unseen: BTreeSet<Kind>,
+    /// Whether it counts that nothing refers to a pool or a peer.
+    has_advertisements: bool,
     settings: Settings,
     services: Services,
     slices: Slices,
-    /// Nodes of speakers by their Pods; [`None`] if every node counts as having one.
-    speakers: Option<BTreeMap<String, NodeName>>,
-    are_speakers_new: bool,
+    speakers: Option<Speakers>,
+    /// Objects that do not fit their kind.
+    misfits: BTreeMap<ObjectName, Problem>,
 }
 
-/// Settings, Nodes, Namespaces and Secrets.
+/// All objects but Services and their endpoints.
 #[derive(Debug, Default)]
 struct Settings {
     objects: BTreeMap<ObjectName, Object>,
-    misfits: BTreeMap<ObjectName, Misfit>,
-    is_new: bool,
-    /// Whether those are followed that say what is announced; without them much looks unused.
-    are_complete: bool,
-    /// What they meant last.
-    meant: Facts,
-    problems: Vec<Problem>,
-    warnings: Vec<Warning>,
+    is_changed: bool,
+    /// What they meant when they were read last, and what broken ones meant before.
+    meaning: Parsed,
 }
 
-/// Services. What they mean is with whoever took the changes.
+/// The Services that are served, without what they mean: whoever asked for changes knows that.
 #[derive(Debug, Default)]
 struct Services {
-    /// Those that changed; [`None`] is gone.
-    new: BTreeMap<ServiceName, Option<Arc<core::Service>>>,
-    /// Those that are facts.
     ours: BTreeSet<ServiceName>,
-    /// What is wrong with them, only those with something.
-    findings: BTreeMap<ServiceName, Parsed>,
+    findings: BTreeMap<ServiceName, (Vec<Problem>, Vec<Warning>)>,
+    changed: BTreeMap<ServiceName, Option<Box<Service>>>,
 }
 
-/// EndpointSlices, also of Services that are no facts: they may become some.
+/// Endpoints of all Services, as one that is not served may be later.
 #[derive(Debug, Default)]
 struct Slices {
-    of: BTreeMap<ServiceName, BTreeMap<String, Vec<Endpoint>>>,
-    /// Services of which one changed.
-    new: BTreeSet<ServiceName>,
+    by_service: BTreeMap<ServiceName, BTreeMap<Box<str>, Vec<Endpoint>>>,
+    /// Services whose endpoints changed.
+    changed: BTreeSet<ServiceName>,
+}
+
+/// The Pods that are speakers.
+#[derive(Debug, Default)]
+struct Speakers {
+    pods: BTreeMap<String, NodeName>,
+    is_changed: bool,
 }
 
 impl Live {
-    /// For Services of a class, where the empty one is that of Services without a class; from
-    /// objects of `kinds`.
-    pub fn new(class: &str, kinds: impl IntoIterator<Item = Kind>) -> Self {
-        let kinds: BTreeSet<_> = kinds.into_iter().collect();
-        let follows = |kind| kinds.contains(&kind);
-        let settings =
-            Settings { are_complete: follows(Kind::L2Advertisement), ..Settings::default() };
+    /// Nothing is known yet of what `scope` has. `class` is `spec.loadBalancerClass` of the
+    /// Services to serve; empty for those without one.
+    pub fn new(class: &str, scope: &Scope) -> Self {
+        let kinds = scope.kinds();
+        let has_speakers = kinds.contains(&Kind::SpeakerPod);
+        let advertisements = [Kind::BGPAdvertisement, Kind::L2Advertisement];
         Self {
             class: class.to_owned(),
-            settings,
+            unseen: kinds.iter().copied().filter(|kind| kind.is_for_facts()).collect(),
+            has_advertisements: advertisements.iter().all(|kind| kinds.contains(kind)),
+            settings: Settings { is_changed: true, ..Settings::default() },
             services: Services::default(),
             slices: Slices::default(),
-            speakers: follows(Kind::SpeakerPod).then(BTreeMap::new),
-            are_speakers_new: follows(Kind::SpeakerPod),
-            awaited: kinds.into_iter().filter(|kind| kind.is_decisive()).collect(),
+            speakers: has_speakers.then(|| Speakers { is_changed: true, ..Speakers::default() }),
+            misfits: BTreeMap::new(),
         }
     }
 
-    /// Takes in what was seen. Costs little: nothing is read yet.
+    /// Learns one thing. Cheap: a Service is read, settings are put aside.
     pub fn take(&mut self, seen: &Seen) {
         match seen {
-            Seen::Put(object) => {
-                if let Some(name) = object.name() {
-                    self.settings.misfits.remove(&name);
-                    self.settings.objects.insert(name, object.clone());
-                    self.settings.is_new = true;
+            Seen::Put(object) => self.put(object),
+            Seen::Gone(name) => {
+                self.misfits.remove(name);
+                self.settings.is_changed |= self.settings.objects.remove(name).is_some();
+            }
+            Seen::Misfit(name, misfit) => self.mismatch(name, misfit),
+            Seen::Service(name, service) => self.service(name, service.as_deref()),
+            Seen::Slice { service, slice, endpoints } => {
+                self.slice(service, slice, endpoints.as_deref());
+            }
+            Seen::SpeakerPod { pod, node } => {
+                if let Some(speakers) = &mut self.speakers {
+                    speakers.put(pod, node.as_ref());
                 }
             }
-            Seen::Gone(name) => {
-                self.settings.misfits.remove(name);
-                self.settings.objects.remove(name);
-                self.settings.is_new = true;
+            Seen::Synced(kind) => {
+                self.unseen.remove(kind);
             }
-            Seen::Misfit(name, misfit) => {
-                self.settings.objects.remove(name);
-                self.settings.misfits.insert(name.clone(), misfit.clone());
-                self.settings.is_new = true;
-            }
-            Seen::Service(name, service) => {
-                self.services.new.insert(name.clone(), service.clone());
-            }
-            Seen::Slice { service, slice, endpoints } => {
-                self.slices.take(service, slice, endpoints.as_ref());
-            }
-            Seen::SpeakerPod { pod, node } => self.speaker(pod, node.as_ref()),
-            Seen::Synced(kind) => _ = self.awaited.remove(kind),
             Seen::Status(_) | Seen::Unavailable(..) => (),
         }
     }
 
-    fn speaker(&mut self, pod: &str, node: Option<&NodeName>) {
-        let Some(speakers) = &mut self.speakers else { return };
-        match node {
-            Some(node) => speakers.insert(pod.to_owned(), node.clone()),
-            None => speakers.remove(pod),
-        };
-        self.are_speakers_new = true;
-    }
-
-    /// Whether everything has been seen whole once.
+    /// Whether every kind that facts are made of has been seen as a whole.
     pub fn is_synced(&self) -> bool {
-        self.awaited.is_empty()
+        self.unseen.is_empty()
     }
 
-    /// Kinds that have not been seen whole yet.
-    pub fn awaited(&self) -> impl Iterator<Item = Kind> {
-        self.awaited.iter().copied()
+    /// The kinds that have not been seen as a whole.
+    pub fn unseen(&self) -> impl Iterator<Item = Kind> {
+        self.unseen.iter().copied()
     }
 
-    /// What is different since the last call; nothing before all is known. Settings come before
-    /// Services. A change may say what is known already.
+    /// What is different since the last call: first settings, then Services, then endpoints. Nothing
+    /// before all is synced. A Service that was seen is among them even if it means the same.
     pub fn changes(&mut self) -> Vec<Change> {
         if !self.is_synced() {
             return Vec::new();
         }
-        let mut changes = Vec::new();
-        if mem::take(&mut self.settings.is_new) {
-            changes = self.settings.read();
+        let mut changes = self.changed_settings();
+        if let Some(speakers) = self.speakers.as_mut().filter(|speakers| speakers.is_changed) {
+            speakers.is_changed = false;
+            let nodes = speakers.pods.values().cloned().collect();
+            changes.push(Change::Speakers(Some(nodes)));
         }
-        if mem::take(&mut self.are_speakers_new) {
-            let nodes = self.speakers.as_ref().map(|pods| pods.values().cloned().collect());
-            changes.push(Change::Speakers(nodes));
-        }
-        for (name, service) in mem::take(&mut self.services.new) {
-            let was_ours = self.services.ours.contains(&name);
-            changes.extend(self.services.read(&name, service.as_ref(), &self.class));
-            if was_ours != self.services.ours.contains(&name) {
-                self.slices.new.insert(name);
-            }
-        }
-        for name in mem::take(&mut self.slices.new) {
+        let services = mem::take(&mut self.services.changed);
+        changes.extend(services.into_iter().map(|(name, new)| Change::Service(name, new)));
+        for name in mem::take(&mut self.slices.changed) {
             let is_ours = self.services.ours.contains(&name);
-            let endpoints = if is_ours { self.slices.endpoints(&name) } else { None };
+            let endpoints = if is_ours { self.slices.of(&name) } else { None };
             changes.push(Change::Endpoints(name, endpoints));
         }
         changes
     }
 
-    /// What is wrong: an object with a problem counts as it was before, or not at all.
+    /// What is wrong: with settings, with Services, then with what cannot be read at all.
     pub fn problems(&self) -> impl Iterator<Item = &Problem> {
-        let services = self.services.findings.values().flat_map(|parsed| &parsed.problems);
-        self.settings.problems.iter().chain(services)
+        let services = self.services.findings.values().flat_map(|(problems, _)| problems);
+        self.settings.meaning.problems.iter().chain(services).chain(self.misfits.values())
     }
 
-    /// What is wrong with settings.
-    pub fn setting_problems(&self) -> &[Problem] {
-        &self.settings.problems
-    }
-
-    /// What is wrong with one Service.
-    pub fn service_problems(&self, name: &ServiceName) -> &[Problem] {
-        self.services.findings.get(name).map_or(&[], |parsed| &parsed.problems)
-    }
-
-    /// What is surely not meant.
+    /// What is surely not meant: in settings, then in Services.
     pub fn warnings(&self) -> impl Iterator<Item = &Warning> {
-        let services = self.services.findings.values().flat_map(|parsed| &parsed.warnings);
-        self.settings.warnings.iter().chain(services)
+        let services = self.services.findings.values().flat_map(|(_, warnings)| warnings);
+        self.settings.meaning.warnings.iter().chain(services)
     }
-}
 
-impl Settings {
-    /// Reads all of them, and says what is different.
-    fn read(&mut self) -> Vec<Change> {
+    /// What is wrong with settings only, which is what a ConfigurationState reports.
+    pub fn problems_of_settings(&self) -> impl Iterator<Item = &Problem> {
+        let is_setting = |name: &&ObjectName| !matches!(name.kind, "EndpointSlice" | "Service");
+        let misfits = self.misfits.keys().filter(is_setting).map(|name| &self.misfits[name]);
+        self.settings.meaning.problems.iter().chain(misfits)
+    }
+
+    /// What is wrong with one Service, and what is surely not meant in it.
+    pub fn findings_of(&self, service: &ServiceName) -> (&[Problem], &[Warning]) {
+        let findings = self.services.findings.get(service);
+        findings.map_or((&[], &[]), |(problems, warnings)| (problems, warnings))
+    }
+
+    /// The settings, Nodes, Namespaces and Secrets as they are now.
+    pub fn objects(&self) -> Objects {
         let mut objects = Objects::default();
-        self.objects.values().for_each(|object| objects.add(object.clone()));
-        let Parsed { mut facts, mut problems, warnings } = super::facts(&objects);
-        problems.extend(self.misfits.iter().map(|(name, misfit)| Problem {
-            object: name.clone(),
-            field: misfit.field.clone(),
-            message: misfit.message.clone(),
-            help: Some("write what the kind's definition asks for".to_owned()),
-        }));
+        self.settings.objects.values().cloned().for_each(|object| objects.add(object));
+        objects
+    }
+
+    /// What the settings meant at the last call of [`Self::changes`]; Services are not among it.
+    pub fn settings(&self) -> &Facts {
+        &self.settings.meaning.facts
+    }
+
+    fn put(&mut self, object: &Object) {
+        let Some(name) = object.name() else { return };
+        let is_mended = self.misfits.remove(&name).is_some();
+        let object = without_status(object);
+        let is_same = self.settings.objects.get(&name) == Some(&object);
+        self.settings.is_changed |= is_mended || !is_same;
+        if !is_same {
+            self.settings.objects.insert(name, object);
+        }
+    }
+
+    fn mismatch(&mut self, name: &ObjectName, misfit: &Misfit) {
+        let Misfit { field, message } = misfit.clone();
+        let help = Some("correct the object; what it was before stays in force".to_owned());
+        let problem = Problem { object: name.clone(), field, message, help };
+        self.misfits.insert(name.clone(), problem);
+        self.settings.is_changed |= self.settings.objects.remove(name).is_some();
+    }
+
+    fn service(&mut self, name: &ServiceName, object: Option<&core::Service>) {
+        let (namespace, short) = (Some(name.namespace.clone()), name.name.clone());
+        self.misfits.remove(&ObjectName { kind: "Service", namespace, name: short });
+        let ours = object.filter(|object| service::asks(object) == Some(self.class.as_str()));
+        let was_ours = self.services.ours.contains(name);
+        self.services.put(name, ours);
+        if was_ours != self.services.ours.contains(name) && self.slices.of(name).is_some() {
+            self.slices.changed.insert(name.clone());
+        }
+    }
+
+    fn slice(&mut self, service: &ServiceName, slice: &str, endpoints: Option<&[Endpoint]>) {
+        let (namespace, name) = (Some(service.namespace.clone()), slice.to_owned());
+        self.misfits.remove(&ObjectName { kind: "EndpointSlice", namespace, name });
+        let is_changed = self.slices.put(service, slice, endpoints);
+        if is_changed && self.services.ours.contains(service) {
+            self.slices.changed.insert(service.clone());
+        }
+    }
+
+    fn changed_settings(&mut self) -> Vec<Change> {
+        if !mem::take(&mut self.settings.is_changed) {
+            return Vec::new();
+        }
+        let objects = self.objects();
+        let mut parsed = Parsed::default();
+        settings(&objects, &mut parsed);
+        if self.has_advertisements {
+            unused::warn(&objects, &mut parsed);
+        }
+        parsed.problems.sort();
+        parsed.warnings.sort();
+        let broken = parsed.problems.iter().map(|problem| &problem.object);
         let broken: BTreeSet<_> =
-            problems.iter().map(|problem| problem.object.to_string()).collect();
-        last_good::keep(&mut facts, &self.meant, broken.iter().map(String::as_str));
-        let changes = self.meant.changes_to(&facts);
-        self.meant = facts;
-        self.problems = problems;
-        self.warnings = if self.are_complete { warnings } else { Vec::new() };
+            broken.chain(self.misfits.keys()).map(ObjectName::to_string).collect();
+        let before = &self.settings.meaning.facts;
+        last_good::keep(&mut parsed.facts, before, broken.iter().map(String::as_str));
+        let changes = before.changes_to(&parsed.facts);
+        self.settings.meaning = parsed;
         changes
     }
 }
 
+/// The controller writes how much of a pool is used, which changes nothing that a pool means.
+fn without_status(object: &Object) -> Object {
+    match object {
+        Object::IPAddressPool(pool) if pool.status.is_some() => {
+            let mut pool = pool.clone();
+            Arc::make_mut(&mut pool).status = None;
+            Object::IPAddressPool(pool)
+        }
+        other => other.clone(),
+    }
+}
+
 impl Services {
-    /// Reads one, and says what it is now. One that cannot be read stays what it was.
-    fn read(
-        &mut self,
-        name: &ServiceName,
-        object: Option<&Arc<core::Service>>,
-        class: &str,
-    ) -> Option<Change> {
+    /// Reads a Service that is served; [`None`] for one that is not, or not any more.
+    fn put(&mut self, name: &ServiceName, object: Option<&core::Service>) {
         self.findings.remove(name);
-        let mut parsed = Parsed::default();
-        if let Some(object) = object.filter(|object| service::is_of_class(object, class)) {
-            service::read_one(object, &mut parsed);
-        }
-        let fact = parsed.facts.services.remove(name).map(Box::new);
-        let is_broken = !parsed.problems.is_empty();
-        if is_broken || !parsed.warnings.is_empty() {
-            self.findings.insert(name.clone(), parsed);
-        }
-        match &fact {
-            None if is_broken => return None,
-            None => self.ours.remove(name),
-            Some(_) => self.ours.insert(name.clone()),
+        let Some(object) = object else {
+            if self.ours.remove(name) {
+                self.changed.insert(name.clone(), None);
+            }
+            return;
         };
-        Some(Change::Service(name.clone(), fact))
+        let mut parsed = Parsed::default();
+        service::read_one(object, &mut parsed);
+        if !(parsed.problems.is_empty() && parsed.warnings.is_empty()) {
+            self.findings.insert(name.clone(), (parsed.problems, parsed.warnings));
+        }
+        // One that is broken keeps meaning what it meant.
+        if let Some(fact) = parsed.facts.services.remove(name) {
+            self.ours.insert(name.clone());
+            self.changed.insert(name.clone(), Some(Box::new(fact)));
+        }
     }
 }
 
 impl Slices {
-    fn take(&mut self, service: &ServiceName, slice: &str, endpoints: Option<&Vec<Endpoint>>) {
-        let slices = self.of.entry(service.clone()).or_default();
-        match endpoints {
-            Some(endpoints) => slices.insert(slice.to_owned(), endpoints.clone()),
-            None => slices.remove(slice),
+    /// Whether anything is different now.
+    fn put(&mut self, service: &ServiceName, slice: &str, new: Option<&[Endpoint]>) -> bool {
+        let Some(new) = new else {
+            let Some(slices) = self.by_service.get_mut(service) else { return false };
+            let is_gone = slices.remove(slice).is_some();
+            if slices.is_empty() {
+                self.by_service.remove(service);
+            }
+            return is_gone;
         };
-        if slices.is_empty() {
-            self.of.remove(service);
+        let slices = self.by_service.entry(service.clone()).or_default();
+        let is_same = slices.get(slice).is_some_and(|known| known == new);
+        if !is_same {
+            slices.insert(slice.into(), new.to_vec());
         }
-        self.new.insert(service.clone());
+        !is_same
     }
 
-    /// The endpoints of all slices of a Service; [`None`] if it has no slice.
-    fn endpoints(&self, service: &ServiceName) -> Option<Vec<Endpoint>> {
-        Some(self.of.get(service)?.values().flatten().cloned().collect())
+    /// All endpoints of a Service, in the order of [`super::facts`]; [`None`] without a slice.
+    fn of(&self, service: &ServiceName) -> Option<Vec<Endpoint>> {
+        let slices = self.by_service.get(service)?;
+        let mut endpoints: Vec<_> = slices.values().flatten().cloned().collect();
+        endpoints.sort();
+        Some(endpoints)
+    }
+}
+
+impl Speakers {
+    fn put(&mut self, pod: &str, node: Option<&NodeName>) {
+        if self.pods.get(pod) == node {
+            return;
+        }
+        self.is_changed = true;
+        match node {
+            Some(node) => self.pods.insert(pod.to_owned(), node.clone()),
+            None => self.pods.remove(pod),
+        };
     }
 }
