@@ -244,14 +244,12 @@ impl Live {
 
 /// The controller writes how much of a pool is used, which changes nothing that a pool means.
 fn without_status(object: &Object) -> Object {
-    match object {
-        Object::IPAddressPool(pool) if pool.status.is_some() => {
-            let mut pool = pool.clone();
-            Arc::make_mut(&mut pool).status = None;
-            Object::IPAddressPool(pool)
-        }
-        other => other.clone(),
+    let Object::IPAddressPool(pool) = object else { return object.clone() };
+    let mut pool = Arc::clone(pool);
+    if pool.status.is_some() {
+        Arc::make_mut(&mut pool).status = None;
     }
+    Object::IPAddressPool(pool)
 }
 
 impl Services {

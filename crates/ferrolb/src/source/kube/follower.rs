@@ -104,7 +104,13 @@ impl<F> Follower<F> {
                 false => events.next().await,
             };
             match next {
-                Some(Ok(event)) => self.take(event).await?,
+                Some(Ok(event)) => {
+                    // The server ended the last list before it was whole.
+                    if self.is_listing && matches!(event, Event::Init) {
+                        time::sleep(self.backoff.next()).await;
+                    }
+                    self.take(event).await?;
+                }
                 Some(Err(error)) if !(self.is_streaming && is_refusal(&error)) => {
                     self.fail(&error).await?;
                 }
@@ -123,10 +129,6 @@ impl<F> Follower<F> {
     {
         match event {
             Event::Init => {
-                // The server ended the last list before it was whole.
-                if self.is_listing {
-                    time::sleep(self.backoff.next()).await;
-                }
                 self.is_listing = true;
                 self.round = self.round.wrapping_add(1);
                 return Ok(());
@@ -281,4 +283,153 @@ fn reason(kind: Kind, error: &watcher::Error) -> Option<String> {
             format!("following {plural}: cannot {verb} them: {message} ({code}); it is tried again")
         }
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::super::raw::Raw;
+    use super::super::reduce;
+    use super::*;
+
+    /// What is said after each of `events`, in short.
+    fn said(kind: Kind, events: Vec<Event<Raw>>) -> Vec<Vec<String>> {
+        let (sender, mut receiver) = mpsc::channel(100);
+        let read = move |raw| reduce::object(kind, raw);
+        let mut follower = Follower::new(kind, read, sender);
+        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+        let mut said = Vec::new();
+        for event in events {
+            assert!(runtime.block_on(follower.take(event)).is_ok());
+            let mut now = Vec::new();
+            while let Ok(seen) = receiver.try_recv() {
+                now.push(short(&seen));
+            }
+            said.push(now);
+        }
+        said
+    }
+
+    fn short(seen: &Seen) -> String {
+        match seen {
+            Seen::Put(object) => format!("+{}", object.name().unwrap()),
+            Seen::Gone(name) => format!("-{name}"),
+            Seen::Misfit(name, _) => format!("?{name}"),
+            Seen::Slice { service, slice, endpoints } => {
+                let sign = if endpoints.is_some() { '+' } else { '-' };
+                format!("{sign}{slice} of {service}")
+            }
+            Seen::Synced(_) => "synced".to_owned(),
+            Seen::Service(..)
+            | Seen::SpeakerPod { .. }
+            | Seen::Status(_)
+            | Seen::Unavailable(..) => format!("{seen:?}"),
+        }
+    }
+
+    fn raw(value: Value) -> Raw {
+        serde_json::from_value(value).unwrap()
+    }
+
+    fn pool(name: &str) -> Raw {
+        let metadata = json!({"name": name, "namespace": "m"});
+        raw(json!({"metadata": metadata, "spec": {"addresses": ["192.0.2.0/24"]}}))
+    }
+
+    fn broken(name: &str) -> Raw {
+        raw(json!({"metadata": {"name": name, "namespace": "m"}, "spec": 1}))
+    }
+
+    fn slice(service: &str) -> Raw {
+        let labels = json!({"kubernetes.io/service-name": service});
+        raw(json!({"metadata": {"name": "x", "namespace": "shop", "labels": labels}}))
+    }
+
+    #[test]
+    fn only_a_whole_list_makes_what_it_leaves_out_gone() {
+        use Event::{Init, InitApply, InitDone};
+        let said = said(
+            Kind::IPAddressPool,
+            vec![
+                Init,
+                InitApply(pool("a")),
+                InitApply(pool("b")),
+                InitApply(broken("c")),
+                InitDone,
+                // The list breaks off: nothing is known of `b` and `c`.
+                Init,
+                InitApply(pool("a")),
+                Init,
+                InitApply(pool("a")),
+                InitApply(broken("c")),
+                InitDone,
+                Init,
+                InitDone,
+            ],
+        );
+        let [a, b, c] = ["a", "b", "c"].map(|name| format!("IPAddressPool/m/{name}"));
+        assert_eq!(
+            said[..5].concat(),
+            [format!("+{a}"), format!("+{b}"), format!("?{c}"), "synced".to_owned()]
+        );
+        assert_eq!(said[5..10].concat(), [format!("+{a}"), format!("+{a}"), format!("?{c}")]);
+        assert_eq!(said[10], [format!("-{b}"), "synced".to_owned()]);
+        let mut last = said[12].clone();
+        last.sort();
+        assert_eq!(last, [format!("-{a}"), format!("-{c}"), "synced".to_owned()]);
+    }
+
+    #[test]
+    fn a_slice_that_is_labelled_anew_leaves_its_service() {
+        let said = said(
+            Kind::EndpointSlice,
+            vec![
+                Event::Apply(slice("web")),
+                Event::Apply(slice("api")),
+                Event::Apply(slice("")),
+                Event::Apply(slice("web")),
+                // The server tells the last state that was followed.
+                Event::Delete(slice("web")),
+                Event::Delete(slice("web")),
+            ],
+        );
+        let rows: [&[&str]; 6] = [
+            &["+x of shop/web"],
+            &["-x of shop/web", "+x of shop/api"],
+            &["-x of shop/api"],
+            &["+x of shop/web"],
+            &["-x of shop/web"],
+            &[],
+        ];
+        assert_eq!(said, rows);
+    }
+
+    #[test]
+    fn what_is_in_the_way_is_told_with_what_to_do() {
+        let failed = |code: u16| {
+            let status =
+                kube::core::Status { code, message: "no".to_owned(), ..Default::default() };
+            watcher::Error::InitialListFailed(kube::Error::Api(status.boxed()))
+        };
+        let rows = [
+            (
+                403,
+                Some(
+                    "following communities: no; allow get, list and watch of them to the service account",
+                ),
+            ),
+            (
+                404,
+                Some(
+                    "following communities: the API server does not know them; install the CustomResourceDefinition of Community",
+                ),
+            ),
+            (410, None),
+            (429, Some("following communities: cannot list them: no (429); it is tried again")),
+        ];
+        for (code, want) in rows {
+            assert_eq!(reason(Kind::Community, &failed(code)).as_deref(), want, "{code}");
+        }
+    }
 }

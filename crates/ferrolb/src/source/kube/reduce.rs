@@ -120,3 +120,86 @@ fn field<T: for<'de> Deserialize<'de>>(value: &mut Value, name: &str) -> Result<
     serde_json::from_value(mem::take(field))
         .map_err(|error| Misfit { field: name.to_owned(), message: error.to_string() })
 }
+
+#[cfg(test)]
+mod tests {
+    use planner::facts::Endpoint;
+
+    use super::*;
+
+    fn read(kind: Kind, value: Value) -> Result<Option<Seen>, Misfit> {
+        object(kind, serde_json::from_value(value).unwrap())
+    }
+
+    #[test]
+    fn a_heartbeat_of_a_node_is_no_difference() {
+        let node = |heartbeat: &str, network: &str| {
+            let conditions = json!([
+                {"type": "Ready", "status": "True", "lastHeartbeatTime": heartbeat},
+                {"type": "NetworkUnavailable", "status": network, "lastHeartbeatTime": heartbeat},
+            ]);
+            let metadata = json!({"name": "n", "resourceVersion": heartbeat});
+            let status = json!({"conditions": conditions, "images": [{"names": [heartbeat]}]});
+            read(Kind::Node, json!({"metadata": metadata, "status": status})).unwrap().unwrap()
+        };
+        assert_eq!(node("2026-01-01T00:00:00Z", "False"), node("2026-01-01T00:00:10Z", "False"));
+        assert_ne!(node("2026-01-01T00:00:00Z", "False"), node("2026-01-01T00:00:00Z", "True"));
+    }
+
+    #[test]
+    fn of_a_slice_only_its_endpoints_are_kept() {
+        let labels = json!({SERVICE_LABEL: "web"});
+        let endpoints = json!([{"addresses": ["192.0.2.1"], "nodeName": "n"}, {"addresses": []}]);
+        let rows = [
+            ("two", labels.clone(), endpoints, 2),
+            ("an empty list", labels.clone(), json!([]), 0),
+            ("null", labels, Value::Null, 0),
+        ];
+        for (row, labels, endpoints, want) in rows {
+            let metadata = json!({"name": "web-1", "namespace": "shop", "labels": labels});
+            let value = json!({"metadata": metadata, "endpoints": endpoints});
+            let Some(Seen::Slice { service, slice, endpoints: Some(found) }) =
+                read(Kind::EndpointSlice, value).unwrap()
+            else {
+                panic!("{row}");
+            };
+            assert_eq!((service.to_string().as_str(), slice.as_str()), ("shop/web", "web-1"));
+            assert_eq!(found.len(), want, "{row}");
+            if let Some(first) = found.first() {
+                let node = Some("n".into());
+                assert_eq!(*first, Endpoint { node, is_healthy: true, has_address: true });
+            }
+        }
+        let nobody = json!({"metadata": {"name": "a", "labels": {SERVICE_LABEL: ""}}});
+        assert_eq!(read(Kind::EndpointSlice, nobody), Ok(None));
+    }
+
+    #[test]
+    fn what_does_not_fit_is_told_by_its_field() {
+        let rows = [
+            (Kind::IPAddressPool, json!({"spec": {"addresses": 1}}), "spec.addresses"),
+            (Kind::Service, json!({"spec": {"ports": 1}}), "spec.ports"),
+            (Kind::EndpointSlice, json!({"endpoints": 1}), "endpoints"),
+            (Kind::SpeakerPod, json!({"spec": {"nodeName": 1}}), "nodeName"),
+            (Kind::ServiceL2Status, json!({"status": {"node": 1}}), "status.node"),
+        ];
+        for (kind, mut value, want) in rows {
+            let labels = json!({SERVICE_LABEL: "web"});
+            value["metadata"] = json!({"name": "a", "namespace": "shop", "labels": labels});
+            assert_eq!(read(kind, value).unwrap_err().field, want, "{kind}");
+        }
+    }
+
+    #[test]
+    fn who_wrote_an_object_last_is_no_difference() {
+        let pool = |version: &str| {
+            let metadata = json!({
+                "name": "main", "namespace": "metallb-system", "resourceVersion": version,
+                "managedFields": [{"time": version}],
+            });
+            let value = json!({"metadata": metadata, "spec": {"addresses": ["192.0.2.0/24"]}});
+            read(Kind::IPAddressPool, value).unwrap()
+        };
+        assert_eq!(pool("1"), pool("2"));
+    }
+}
