@@ -3,7 +3,9 @@
 pub mod api;
 pub mod args;
 pub mod cli;
+pub mod http;
 pub mod log;
+pub mod metrics;
 pub mod net;
 pub mod parse;
 pub mod source;

@@ -1,0 +1,1 @@
+//! What is written to and asked of the API server.
