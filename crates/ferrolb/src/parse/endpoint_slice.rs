@@ -10,7 +10,7 @@ use super::{Findings, Parsed};
 use crate::source::object::{ObjectName, Objects};
 
 /// The label that names the Service of a slice.
-const SERVICE_LABEL: &str = "kubernetes.io/service-name";
+pub(crate) const SERVICE_LABEL: &str = "kubernetes.io/service-name";
 
 /// Reads the slices of Services that are facts by now; others are nobody's concern.
 pub(super) fn read(objects: &Objects, parsed: &mut Parsed) {
@@ -44,10 +44,13 @@ pub(super) fn read(objects: &Objects, parsed: &mut Parsed) {
         }
         findings.conclude((), parsed);
     }
+    // In an order that does not depend on which slice was read first.
+    parsed.facts.endpoints.values_mut().for_each(|endpoints| endpoints.sort());
     warn_of_services_without_slices(parsed);
 }
 
-fn endpoint(endpoint: &discovery::Endpoint) -> Endpoint {
+/// What counts of one endpoint.
+pub(crate) fn endpoint(endpoint: &discovery::Endpoint) -> Endpoint {
     let conditions = endpoint.conditions.as_ref();
     let is_ready = conditions.and_then(|conditions| conditions.ready).unwrap_or(true);
     // Not ready but serving is a pod that terminates and still answers.

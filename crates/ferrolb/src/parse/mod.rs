@@ -13,6 +13,7 @@ mod endpoint_slice;
 mod ip_address_pool;
 mod l2_advertisement;
 pub mod last_good;
+pub mod live;
 mod namespace;
 mod node;
 mod selector;
@@ -32,6 +33,9 @@ use kube::ResourceExt as _;
 use planner::facts::Facts;
 
 use crate::source::object::{ObjectName, Objects};
+
+pub(crate) use endpoint_slice::{SERVICE_LABEL, endpoint};
+pub(crate) use service::name as service_name;
 
 /// Something wrong in an object, which is left out because of it.
 #[derive(Clone, Debug, Eq, Ord, PartialEq, PartialOrd)]
@@ -77,20 +81,25 @@ pub struct Parsed {
 /// Makes facts of objects. The same objects in another order make the same facts.
 pub fn facts(objects: &Objects) -> Parsed {
     let mut parsed = Parsed::default();
-    namespace::read(&objects.namespaces, &mut parsed);
-    node::read(&objects.nodes, &mut parsed);
-    ip_address_pool::read(&objects.pools, &mut parsed);
     service::read(&objects.services, &mut parsed);
     endpoint_slice::read(objects, &mut parsed);
-    l2_advertisement::read(objects, &mut parsed);
-    let profiles = bfd_profile::read(objects, &mut parsed);
-    bgp_peer::read(objects, &profiles, &mut parsed);
-    let aliases = community::read(objects, &mut parsed);
-    bgp_advertisement::read(objects, &aliases, &mut parsed);
+    settings(objects, &mut parsed);
     unused::warn(objects, &mut parsed);
     parsed.problems.sort();
     parsed.warnings.sort();
     parsed
+}
+
+/// Makes facts of all but Services and their endpoints, which change one at a time.
+fn settings(objects: &Objects, parsed: &mut Parsed) {
+    namespace::read(&objects.namespaces, parsed);
+    node::read(&objects.nodes, parsed);
+    ip_address_pool::read(&objects.pools, parsed);
+    l2_advertisement::read(objects, parsed);
+    let profiles = bfd_profile::read(objects, parsed);
+    bgp_peer::read(objects, &profiles, parsed);
+    let aliases = community::read(objects, parsed);
+    bgp_advertisement::read(objects, &aliases, parsed);
 }
 
 /// Makes the label `node.kubernetes.io/exclude-from-external-load-balancers` count for nothing.

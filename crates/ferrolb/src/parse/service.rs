@@ -14,30 +14,48 @@ use crate::source::object::ObjectName;
 /// Prefixes of annotations, the current one first: where both are present it counts, even empty.
 const PREFIXES: [&str; 2] = ["metallb.io", "metallb.universe.tf"];
 
+/// Reads the Services of a host without a controller, which are those without a class.
 pub(super) fn read(services: &[Arc<core::Service>], parsed: &mut Parsed) {
     for service in services {
-        let Some(spec) = &service.spec else { continue };
-        if spec.type_.as_deref() != Some("LoadBalancer") {
-            continue;
-        }
-        let mut findings = Findings::about(ObjectName::of("Service", &service.metadata));
-        let class = spec.load_balancer_class.as_deref().filter(|class| !class.is_empty());
-        let fact = match class {
-            None => Some(fact(service, spec, &mut findings)),
+        match asks(service) {
+            Some("") => read_one(service, parsed),
             Some(class) => {
+                let mut findings = Findings::about(ObjectName::of("Service", &service.metadata));
                 let message = format!("class `{class}` is served by another load balancer");
                 let help = "remove the field if ferrolb should serve it";
                 findings.warning("spec.loadBalancerClass", message, help);
-                None
+                findings.conclude((), parsed);
             }
-        };
-        if let Some(fact) = findings.conclude(fact, parsed).flatten() {
-            let metadata = service.metadata.clone();
-            let namespace = metadata.namespace.unwrap_or_default();
-            let name = ServiceName::new(namespace, metadata.name.unwrap_or_default());
-            parsed.facts.services.insert(name, fact);
+            None => (),
         }
     }
+}
+
+/// The class of load balancer that it asks for, empty for the default one; [`None`] if it asks for
+/// no load balancer.
+pub(super) fn asks(service: &core::Service) -> Option<&str> {
+    let spec = service.spec.as_ref()?;
+    let is_asking = spec.type_.as_deref() == Some("LoadBalancer");
+    is_asking.then(|| spec.load_balancer_class.as_deref().unwrap_or_default())
+}
+
+/// Reads one Service that asks for our load balancer.
+pub(super) fn read_one(service: &core::Service, parsed: &mut Parsed) {
+    let Some(spec) = &service.spec else { return };
+    let mut findings = Findings::about(ObjectName::of("Service", &service.metadata));
+    let fact = fact(service, spec, &mut findings);
+    if let Some(fact) = findings.conclude(fact, parsed) {
+        parsed.facts.services.insert(name(service), fact);
+    }
+}
+
+/// Its namespace and name.
+pub(crate) fn name(service: &core::Service) -> ServiceName {
+    let metadata = &service.metadata;
+    ServiceName::new(
+        metadata.namespace.as_deref().unwrap_or_default(),
+        metadata.name.as_deref().unwrap_or_default(),
+    )
 }
 
 fn fact(service: &core::Service, spec: &core::ServiceSpec, findings: &mut Findings) -> Service {

@@ -233,7 +233,11 @@ pub struct Misfit {
     pub message: String,
 }
 
-fn typed<T: DeserializeOwned>(value: Value, unknown: &mut Vec<String>) -> Result<Arc<T>, Misfit> {
+/// Reads `value` as one kind; paths of fields that it does not have go to `unknown`.
+pub(super) fn typed<T: DeserializeOwned>(
+    value: Value,
+    unknown: &mut Vec<String>,
+) -> Result<Arc<T>, Misfit> {
     let mut track = serde_path_to_error::Track::new();
     let value = serde_path_to_error::Deserializer::new(value, &mut track);
     let read = serde_ignored::deserialize(value, |path| match field(&path) {

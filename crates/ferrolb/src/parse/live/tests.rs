@@ -1,0 +1,1 @@
+//! Sequences of events, a row each.

@@ -1,0 +1,284 @@
+//! One kind followed: what is there, what changes, what is gone.
+
+use std::collections::HashMap;
+use std::fmt::Debug;
+use std::pin::pin;
+use std::time::Duration;
+
+use futures_util::StreamExt as _;
+use futures_util::future::{Either, select};
+use kube::Resource;
+use kube::api::Api;
+use kube::runtime::watcher::{self, Event, watcher};
+use planner::names::ServiceName;
+use serde::de::DeserializeOwned;
+use tokio::sync::mpsc;
+use tokio::time;
+
+use super::backoff::Backoff;
+use super::{Kind, Seen, StatusObject};
+use crate::source::object::{Misfit, ObjectName};
+
+/// A list that comes as a stream and has not gone on for so long is asked for in pages instead:
+/// old servers take the request for a watch, which never says that the list is whole.
+const STREAM_PATIENCE: Duration = Duration::from_secs(20);
+
+/// Follows one kind until nobody listens.
+pub(super) async fn run<K, F>(
+    api: Api<K>,
+    config: watcher::Config,
+    kind: Kind,
+    read: F,
+    sender: mpsc::Sender<Seen>,
+) where
+    K: Resource + Clone + Debug + DeserializeOwned + Send + 'static,
+    F: Fn(K) -> Result<Option<Seen>, Misfit>,
+{
+    let closed = sender.clone();
+    let mut follower = Follower::new(kind, read, sender);
+    let follow = async { while let Ok(InPages) = follower.follow(&api, &config).await {} };
+    // A quiet watch would not notice otherwise.
+    match select(pin!(follow), pin!(closed.closed())).await {
+        Either::Left(_) | Either::Right(_) => (),
+    }
+}
+
+/// Nobody listens any more.
+struct Deaf;
+
+/// The server does not stream lists: they are asked for in pages.
+struct InPages;
+
+/// What is known of an object that is there.
+struct Known {
+    /// The list that it was seen in, or after.
+    round: u32,
+    /// For a slice, the name of its Service.
+    service: Option<Box<str>>,
+}
+
+struct Follower<F> {
+    kind: Kind,
+    read: F,
+    sender: mpsc::Sender<Seen>,
+    /// What is there, by `namespace/name`.
+    known: HashMap<Box<str>, Known>,
+    /// Counts the lists.
+    round: u32,
+    /// A list has begun and is not whole.
+    is_listing: bool,
+    is_streaming: bool,
+    is_unavailable: bool,
+    backoff: Backoff,
+}
+
+impl<F> Follower<F> {
+    fn new(kind: Kind, read: F, sender: mpsc::Sender<Seen>) -> Self {
+        Self {
+            kind,
+            read,
+            sender,
+            known: HashMap::new(),
+            round: 0,
+            is_listing: false,
+            is_streaming: true,
+            is_unavailable: false,
+            backoff: Backoff::new(),
+        }
+    }
+
+    async fn follow<K>(&mut self, api: &Api<K>, config: &watcher::Config) -> Result<InPages, Deaf>
+    where
+        K: Resource + Clone + Debug + DeserializeOwned + Send + 'static,
+        F: Fn(K) -> Result<Option<Seen>, Misfit>,
+    {
+        let config = match self.is_streaming {
+            true => config.clone().streaming_lists(),
+            false => config.clone(),
+        };
+        self.is_listing = false;
+        let mut events = pin!(watcher(api.clone(), config));
+        loop {
+            let next = match self.is_listing && self.is_streaming {
+                true => time::timeout(STREAM_PATIENCE, events.next()).await.ok().flatten(),
+                false => events.next().await,
+            };
+            match next {
+                Some(Ok(event)) => self.take(event).await?,
+                Some(Err(error)) if !(self.is_streaming && is_refusal(&error)) => {
+                    self.fail(&error).await?;
+                }
+                Some(Err(_)) | None => {
+                    self.is_streaming = false;
+                    return Ok(InPages);
+                }
+            }
+        }
+    }
+
+    async fn take<K>(&mut self, event: Event<K>) -> Result<(), Deaf>
+    where
+        K: Resource,
+        F: Fn(K) -> Result<Option<Seen>, Misfit>,
+    {
+        match event {
+            Event::Init => {
+                // The server ended the last list before it was whole.
+                if self.is_listing {
+                    time::sleep(self.backoff.next()).await;
+                }
+                self.is_listing = true;
+                self.round = self.round.wrapping_add(1);
+                return Ok(());
+            }
+            Event::InitApply(object) => return self.put(object).await,
+            Event::Apply(object) => self.put(object).await?,
+            Event::Delete(object) => {
+                if let Some(known) = self.known.remove(&*key(&object)) {
+                    self.say(gone(self.kind, &key(&object), known.service.as_deref())).await?;
+                }
+            }
+            Event::InitDone => {
+                self.is_listing = false;
+                self.forget_the_unseen().await?;
+                self.say(Seen::Synced(self.kind)).await?;
+            }
+        }
+        self.is_unavailable = false;
+        self.backoff.reset();
+        Ok(())
+    }
+
+    async fn put<K>(&mut self, object: K) -> Result<(), Deaf>
+    where
+        K: Resource,
+        F: Fn(K) -> Result<Option<Seen>, Misfit>,
+    {
+        let key = key(&object);
+        let read = (self.read)(object);
+        let before = self.known.remove(&key).and_then(|known| known.service);
+        let service: Option<Box<str>> = match &read {
+            Ok(Some(Seen::Slice { service, .. })) => Some(service.name.as_str().into()),
+            // What it belonged to is not known to be wrong.
+            Err(_) => before.clone(),
+            Ok(_) => None,
+        };
+        // A slice that is labelled anew leaves the Service that it belonged to.
+        if let Some(left) = before.filter(|left| service.as_ref() != Some(left)) {
+            self.say(gone(self.kind, &key, Some(&left))).await?;
+        }
+        let seen = match read {
+            Ok(Some(seen)) => seen,
+            Ok(None) => return Ok(()),
+            Err(misfit) => Seen::Misfit(object_name(self.kind, &key), misfit),
+        };
+        self.known.insert(key, Known { round: self.round, service });
+        self.say(seen).await
+    }
+
+    /// What a whole list leaves out is gone.
+    async fn forget_the_unseen(&mut self) -> Result<(), Deaf> {
+        let round = self.round;
+        let unseen: Vec<_> = self.known.extract_if(|_, known| known.round < round).collect();
+        for (key, known) in unseen {
+            self.say(gone(self.kind, &key, known.service.as_deref())).await?;
+        }
+        Ok(())
+    }
+
+    /// Says what is in the way, once, and waits.
+    async fn fail(&mut self, error: &watcher::Error) -> Result<(), Deaf> {
+        if let Some(reason) = reason(self.kind, error).filter(|_| !self.is_unavailable) {
+            self.is_unavailable = true;
+            self.say(Seen::Unavailable(self.kind, reason)).await?;
+        }
+        time::sleep(self.backoff.next()).await;
+        Ok(())
+    }
+
+    async fn say(&self, seen: Seen) -> Result<(), Deaf> {
+        self.sender.send(seen).await.map_err(|_| Deaf)
+    }
+}
+
+/// `namespace/name`, or `name` where there is no namespace.
+fn key(object: &impl Resource) -> Box<str> {
+    let name = object.meta().name.as_deref().unwrap_or_default();
+    match object.meta().namespace.as_deref() {
+        Some(namespace) => format!("{namespace}/{name}").into(),
+        None => name.into(),
+    }
+}
+
+fn object_name(kind: Kind, key: &str) -> ObjectName {
+    let (namespace, name) = match key.split_once('/') {
+        Some((namespace, name)) => (Some(namespace.to_owned()), name),
+        None => (None, key),
+    };
+    ObjectName { kind: kind.as_str(), namespace, name: name.to_owned() }
+}
+
+/// What is said of an object that is no more; of a slice, with the Service that it belonged to.
+fn gone(kind: Kind, key: &str, service: Option<&str>) -> Seen {
+    let object = object_name(kind, key);
+    let namespace = object.namespace.clone().unwrap_or_default();
+    match kind {
+        Kind::Service => Seen::Service(ServiceName::new(namespace, object.name), None),
+        Kind::EndpointSlice => {
+            let service = ServiceName::new(namespace, service.unwrap_or_default());
+            Seen::Slice { service, slice: object.name, endpoints: None }
+        }
+        Kind::SpeakerPod => Seen::SpeakerPod { pod: object.name, node: None },
+        Kind::ConfigurationState | Kind::ServiceBGPStatus | Kind::ServiceL2Status => {
+            Seen::Status(Box::new(StatusObject::Gone(object)))
+        }
+        Kind::BFDProfile
+        | Kind::BGPAdvertisement
+        | Kind::BGPPeer
+        | Kind::Community
+        | Kind::IPAddressPool
+        | Kind::L2Advertisement
+        | Kind::Namespace
+        | Kind::Node
+        | Kind::Secret => Seen::Gone(object),
+    }
+}
+
+/// Whether the server said that it does not stream lists.
+fn is_refusal(error: &watcher::Error) -> bool {
+    use kube::Error::Api;
+    // What an unknown combination of parameters is answered with.
+    matches!(error, watcher::Error::WatchStartFailed(Api(status)) if matches!(status.code, 400 | 422))
+}
+
+/// Why a kind cannot be followed, and how to mend it; [`None`] for a watch that merely ended.
+fn reason(kind: Kind, error: &watcher::Error) -> Option<String> {
+    use watcher::Error as E;
+    let plural = kind.plural();
+    let (verb, cause) = match error {
+        E::InitialListFailed(cause) => ("list", cause),
+        E::WatchStartFailed(cause) => ("watch", cause),
+        // Asked for anew, which tells more.
+        E::WatchError(_) | E::WatchFailed(_) => return None,
+        E::NoResourceVersion => {
+            return Some(format!("following {plural}: the API server does not watch them"));
+        }
+    };
+    let kube::Error::Api(status) = cause else {
+        return Some(format!("following {plural}: {cause}; it is tried again"));
+    };
+    let message = status.message.trim();
+    Some(match status.code {
+        403 => format!(
+            "following {plural}: {message}; allow get, list and watch of them to the service account"
+        ),
+        404 => format!(
+            "following {plural}: the API server does not know them; install the \
+             CustomResourceDefinition of {kind}"
+        ),
+        410 => return None,
+        code => {
+            format!("following {plural}: cannot {verb} them: {message} ({code}); it is tried again")
+        }
+    })
+}
