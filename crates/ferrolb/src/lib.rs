@@ -4,6 +4,7 @@ pub mod api;
 pub mod args;
 pub mod cli;
 pub mod http;
+pub mod k8s;
 pub mod log;
 pub mod metrics;
 pub mod net;

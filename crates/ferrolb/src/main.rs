@@ -4,13 +4,14 @@ use std::process::ExitCode;
 
 use clap::Parser;
 use ferrolb::args::{Args, Command};
-use ferrolb::{cli, log, standalone};
+use ferrolb::{cli, log, speaker, standalone};
 
 fn main() -> ExitCode {
     let args = Args::parse();
     log::start(args.log_level, args.log_format);
     let result = match args.command {
         Command::Standalone(args) => standalone::run(&args),
+        Command::Speaker(args) => speaker::cluster::run(&args),
         Command::Plan(args) => cli::plan::run(&args),
         Command::Explain(args) => cli::explain::run(&args),
         Command::Simulate(args) => cli::simulate::run(&args),

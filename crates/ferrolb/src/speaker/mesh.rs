@@ -10,10 +10,10 @@ use std::time::Duration;
 
 use proto::mesh::Station;
 use proto::mesh::message::MAX_DATAGRAM;
-use proto::mesh::ownership::{Candidacy, Input, Output, Ownership};
+use proto::mesh::ownership::{Candidacy, Input, Output, Ownership, Why};
 use proto::time::{Instant, earliest};
 
-use super::held::Held;
+use super::held::{Held, Holding};
 use super::l2;
 use crate::net::clock::{Clock, wall_micros};
 use crate::net::inbox::{Inbox, wait};
@@ -234,9 +234,13 @@ impl Mesh {
             match &output {
                 Output::Send { to, bytes } => self.send(to, bytes),
                 Output::Announce(address) => _ = announce.insert(*address),
-                Output::Claimed { address, .. } => _ = held.insert(*address, true),
+                Output::Claimed { address, why, .. } => {
+                    let is_first = *why == Why::NeverHeld;
+                    let holding = if is_first { Holding::First } else { Holding::Inherited };
+                    held.insert(*address, holding);
+                }
                 Output::Dropped { address, .. } | Output::Yielded { address, .. } => {
-                    held.insert(*address, false);
+                    held.insert(*address, Holding::Lost);
                 }
                 Output::Kept { .. }
                 | Output::PeerHeard(_)
@@ -252,7 +256,8 @@ impl Mesh {
             listener.tell(&held);
         }
         self.l2.update(|orders| {
-            orders.held.extend(held);
+            let is_held = |(at, holding)| (at, holding != Holding::Lost);
+            orders.held.extend(held.into_iter().map(is_held));
             orders.announce.append(&mut announce);
         });
     }

@@ -4,6 +4,9 @@
 //! it: [`mesh`] decides which addresses this node holds, [`l2`] answers for those. What it costs
 //! depends on what is new, not on how many Services there are.
 
+mod announced;
+pub mod cluster;
+mod excluded;
 pub mod held;
 pub mod l2;
 mod lack;
