@@ -36,7 +36,7 @@ pub enum Command {
     /// Give addresses and announce them from a directory of manifests, without Kubernetes.
     Standalone(Standalone),
     /// Announce the Services of a Kubernetes cluster from one of its nodes.
-    Speaker(Speaker),
+    Speaker(Box<Speaker>),
     /// Show which addresses Services get and which nodes announce them.
     Plan(plan::Args),
     /// Say why a Service has its address, and why these nodes announce it.

@@ -139,7 +139,7 @@ impl Statuses {
 
     /// The next request that is needed; there is none more for its Service until it is
     /// [`Self::done`].
-    pub fn next(&mut self) -> Option<(ServiceName, Call)> {
+    pub fn next_call(&mut self) -> Option<(ServiceName, Call)> {
         if !self.is_synced || self.owner.is_none() {
             return None;
         }

@@ -231,7 +231,13 @@ impl Cluster {
             self.live.take(&seen);
             self.metrics.process().update(match &seen {
                 Seen::Misfit(..) | Seen::Unavailable(..) => Update::Failed,
-                _ => Update::Taken,
+                Seen::Gone(_)
+                | Seen::Put(_)
+                | Seen::Service(..)
+                | Seen::Slice { .. }
+                | Seen::SpeakerPod { .. }
+                | Seen::Status(_)
+                | Seen::Synced(_) => Update::Taken,
             });
             match seen {
                 Seen::Service(name, Some(service)) => {
@@ -243,7 +249,12 @@ impl Cluster {
                 Seen::Unavailable(kind, cause) => {
                     tracing::warn!("{kind} cannot be followed now: {cause}; trying again");
                 }
-                _ => (),
+                Seen::Gone(_)
+                | Seen::Misfit(..)
+                | Seen::Put(_)
+                | Seen::Slice { .. }
+                | Seen::SpeakerPod { .. }
+                | Seen::Synced(_) => (),
             }
         }
         let changes = self.live.changes();

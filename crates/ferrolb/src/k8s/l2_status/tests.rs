@@ -58,7 +58,7 @@ fn statuses() -> Statuses {
 fn settle(statuses: &mut Statuses, mut objects: BTreeMap<String, ServiceL2Status>) -> Vec<String> {
     let mut said = Vec::new();
     let mut version = 100;
-    while let Some((service, call)) = statuses.next() {
+    while let Some((service, call)) = statuses.next_call() {
         version += 1;
         assert!(said.len() < 20, "no end: {said:?}");
         let change = |object: &mut ServiceL2Status| {
@@ -137,11 +137,11 @@ fn what_is_there_becomes_what_is_wanted_with_the_fewest_requests() {
 fn nothing_is_written_before_all_is_seen_and_the_owner_is_known() {
     let mut statuses = Statuses::new("n1");
     statuses.want(web(), Some(names("")));
-    assert_eq!(statuses.next(), None);
+    assert_eq!(statuses.next_call(), None);
     statuses.synced();
-    assert_eq!(statuses.next(), None);
+    assert_eq!(statuses.next_call(), None);
     statuses.own("pod".to_owned());
-    assert_eq!(statuses.next(), Some((web(), Call::Create)));
+    assert_eq!(statuses.next_call(), Some((web(), Call::Create)));
 }
 
 #[test]
@@ -150,12 +150,12 @@ fn a_service_has_one_request_at_a_time_and_the_others_do_not_wait() {
     let other = ServiceName::new("shop", "api");
     statuses.want(web(), Some(names("")));
     statuses.want(other.clone(), Some(names("")));
-    let first: VecDeque<_> = std::iter::from_fn(|| statuses.next()).collect();
+    let first: VecDeque<_> = std::iter::from_fn(|| statuses.next_call()).collect();
     assert_eq!(first, [(other, Call::Create), (web(), Call::Create)]);
     statuses.want(web(), None);
-    assert_eq!(statuses.next(), None, "it may exist by now");
+    assert_eq!(statuses.next_call(), None, "it may exist by now");
     statuses.done(&web(), Answer::There(Box::new(object("l2-a", 1, "pod", None))));
-    assert_eq!(statuses.next(), Some((web(), Call::Delete("l2-a".to_owned()))));
+    assert_eq!(statuses.next_call(), Some((web(), Call::Delete("l2-a".to_owned()))));
 }
 
 #[test]
@@ -163,22 +163,22 @@ fn a_watch_that_lags_behind_an_answer_changes_nothing() {
     let mut statuses = statuses();
     statuses.want(web(), Some(names("")));
     let created = object("l2-a", 1, "pod", None);
-    statuses.next();
+    statuses.next_call();
     statuses.done(&web(), Answer::There(Box::new(created.clone())));
-    statuses.next();
+    statuses.next_call();
     let written = object("l2-a", 2, "pod", Some(status("n1", "")));
     statuses.done(&web(), Answer::There(Box::new(written.clone())));
     statuses.see(&created);
     statuses.see(&written);
-    assert_eq!(statuses.next(), None);
+    assert_eq!(statuses.next_call(), None);
 }
 
 #[test]
 fn a_request_that_failed_is_made_again_when_asked_for() {
     let mut statuses = statuses();
     statuses.want(web(), Some(names("")));
-    assert_eq!(statuses.next(), Some((web(), Call::Create)));
-    assert_eq!(statuses.next(), None);
+    assert_eq!(statuses.next_call(), Some((web(), Call::Create)));
+    assert_eq!(statuses.next_call(), None);
     statuses.retry(&web());
-    assert_eq!(statuses.next(), Some((web(), Call::Create)));
+    assert_eq!(statuses.next_call(), Some((web(), Call::Create)));
 }

@@ -174,7 +174,7 @@ impl Writer {
             self.statuses.retry(&service);
         }
         while self.requests.len() < REQUESTS
-            && let Some((service, call)) = self.statuses.next()
+            && let Some((service, call)) = self.statuses.next_call()
         {
             self.requests.push(self.send(service, call));
         }
