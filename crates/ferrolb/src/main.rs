@@ -5,7 +5,7 @@ use std::process::ExitCode;
 
 use clap::Parser;
 use ferrolb::args::{Args, Command, go};
-use ferrolb::{cli, controller, log, standalone};
+use ferrolb::{cli, controller, log, speaker, standalone};
 
 fn main() -> ExitCode {
     let args = Args::parse_from(go::arguments(env::args_os()));
@@ -14,6 +14,7 @@ fn main() -> ExitCode {
     let result = match args.command {
         Command::Controller(args) => controller::run(&args),
         Command::Standalone(args) => standalone::run(&args),
+        Command::Speaker(args) => speaker::cluster::run(&args),
         Command::Plan(args) => cli::plan::run(&args),
         Command::Explain(args) => cli::explain::run(&args),
         Command::Simulate(args) => cli::simulate::run(&args),

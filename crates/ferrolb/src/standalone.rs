@@ -8,7 +8,6 @@ use std::io;
 use std::process::ExitCode;
 
 use anyhow::{Context as _, anyhow, bail};
-use planner::announce;
 use planner::assign::{Choice, assign_all};
 use planner::facts::Facts;
 use planner::names::NodeName;
@@ -23,7 +22,7 @@ use crate::parse::{self, last_good};
 use crate::source::document::FileProblem;
 use crate::source::files::{Files, Reading};
 use crate::source::watch::Watch;
-use crate::speaker::Speaker;
+use crate::speaker::{Identity, Speaker};
 use crate::told::Told;
 
 /// Runs until SIGTERM or SIGINT, then hands over to the other nodes.
@@ -50,15 +49,25 @@ async fn serve(args: &Standalone) -> anyhow::Result<()> {
     let mut terminate = signal(SignalKind::terminate()).context("listening for SIGTERM")?;
     let mut interrupt = signal(SignalKind::interrupt()).context("listening for SIGINT")?;
     let mut interfaces = interfaces::watch().await.context("listing network interfaces")?;
-    let mut speaker = Speaker::start(desk.node.clone(), station, args.mesh_port)
+    let facts = desk.decide(&reading);
+    let identity = Identity { node: desk.node.clone(), station, mesh_port: args.mesh_port };
+    let table = interfaces.borrow_and_update().clone();
+    let mut speaker = Speaker::start(identity, facts, &table, None)
         .context("starting the threads of the speaker")?;
-    let (mut facts, mut plan) = desk.decide(&reading);
+    speaker.begin();
     tracing::info!(node = args.node_name, manifests = %args.manifests.display(), "started");
     loop {
-        speaker.apply(&facts, &plan, &interfaces.borrow_and_update());
+        desk.explain(speaker.planner().plan());
         tokio::select! {
-            () = changes.changed() => (facts, plan) = desk.reconsider(),
-            Ok(()) = interfaces.changed() => {}
+            () = changes.changed() => {
+                let reading = desk.files.reload();
+                let facts = desk.decide(&reading);
+                let changes = speaker.planner().facts().changes_to(&facts);
+                speaker.apply(changes);
+            }
+            Ok(()) = interfaces.changed() => {
+                speaker.use_interfaces(&interfaces.borrow_and_update());
+            }
             _ = terminate.recv() => break,
             _ = interrupt.recv() => break,
         }
@@ -89,21 +98,31 @@ struct Desk {
     errors: Told,
     warnings: Told,
     notes: Told,
+    silences: Told,
 }
 
 impl Desk {
     fn new(node: NodeName, files: Files) -> Self {
-        let (errors, warnings, notes) = (Told::default(), Told::default(), Told::default());
-        Self { node, files, last: Facts::default(), errors, warnings, notes }
+        Self {
+            node,
+            files,
+            last: Facts::default(),
+            errors: Told::default(),
+            warnings: Told::default(),
+            notes: Told::default(),
+            silences: Told::default(),
+        }
     }
 
-    fn reconsider(&mut self) -> (Facts, Plan) {
-        let reading = self.files.reload();
-        self.decide(&reading)
+    /// Says once what this node does not announce.
+    fn explain(&mut self, plan: &Plan) {
+        for note in self.silences.news(plan.silences.iter().map(ToString::to_string)) {
+            tracing::info!("{note}");
+        }
     }
 
-    /// Gives addresses, and decides what this node announces. What is wrong is said once.
-    fn decide(&mut self, reading: &Reading) -> (Facts, Plan) {
+    /// Reads the facts and gives addresses. What is wrong is said once.
+    fn decide(&mut self, reading: &Reading) -> Facts {
         let parsed = parse::facts(&reading.objects);
         let mut facts = parsed.facts;
         let broken: BTreeSet<_> = parsed.problems.iter().map(|p| p.object.to_string()).collect();
@@ -113,7 +132,6 @@ impl Desk {
         let kept = kept.iter().map(|object| format!("{object}: what it was before stays in force"));
         let assignments = assign_all(&facts, Choice::Hashed);
         assignments.fill(&mut facts);
-        let plan = announce::plan(&facts, &self.node);
 
         let file_problems = reading.problems.iter().map(ToString::to_string);
         let refusals = assignments.refusals.iter();
@@ -146,12 +164,11 @@ impl Desk {
                 .iter()
                 .map(move |at| format!("{name} has {at} from pool {}", given.pool))
         });
-        let silences = plan.silences.iter().map(|left| left.to_string());
-        for note in self.notes.news(given.chain(silences)) {
+        for note in self.notes.news(given) {
             tracing::info!("{note}");
         }
         self.last = facts.clone();
-        (facts, plan)
+        facts
     }
 
     /// A name that no manifest knows is most often a slip.

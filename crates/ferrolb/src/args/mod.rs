@@ -38,6 +38,8 @@ pub enum Command {
     Controller(Box<Controller>),
     /// Give addresses and announce them from a directory of manifests, without Kubernetes.
     Standalone(Standalone),
+    /// Announce the Services of a Kubernetes cluster from one of its nodes.
+    Speaker(Box<Speaker>),
     /// Show which addresses Services get and which nodes announce them.
     Plan(plan::Args),
     /// Say why a Service has its address, and why these nodes announce it.
@@ -53,7 +55,7 @@ impl Command {
     /// MetalLB does.
     pub fn log_format(&self) -> LogFormat {
         match self {
-            Self::Controller(_) => LogFormat::Json,
+            Self::Controller(_) | Self::Speaker(_) => LogFormat::Json,
             Self::Standalone(_)
             | Self::Plan(_)
             | Self::Explain(_)

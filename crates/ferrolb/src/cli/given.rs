@@ -56,7 +56,7 @@ impl Given {
     /// Makes facts of what no manifest says.
     pub(super) fn adjust(&self, facts: &mut Facts) {
         if self.ignore_exclude_lb {
-            parse::ignore_exclude_label(facts);
+            facts.ignore_exclude_label = true;
         }
         if let Some(speakers) = &self.speakers {
             facts.speakers = Some(speakers.iter().map(|name| NodeName(name.clone())).collect());

@@ -2,7 +2,9 @@
 
 pub mod certs;
 pub mod client;
+pub mod configuration_state;
 pub mod events;
+pub mod l2_status;
 pub mod lease;
 pub mod memberlist_secret;
 pub mod pool_status;

@@ -102,13 +102,6 @@ fn settings(objects: &Objects, parsed: &mut Parsed) {
     bgp_advertisement::read(objects, &aliases, parsed);
 }
 
-/// Makes the label `node.kubernetes.io/exclude-from-external-load-balancers` count for nothing.
-pub fn ignore_exclude_label(facts: &mut Facts) {
-    for node in facts.nodes.values_mut() {
-        node.is_excluded = false;
-    }
-}
-
 /// What objects refer to by name; for what was refused, the object that defines it.
 type Referents<T> = BTreeMap<String, Result<T, ObjectName>>;
 

@@ -12,10 +12,11 @@ use std::sync::Arc;
 use std::thread::{self, JoinHandle};
 
 use planner::plan::Interfaces;
+use proto::l2::burst::FRAMES_PER_ROUND;
 use proto::l2::{Input, Mac, Output, Responder};
-
 use proto::time::earliest;
 
+use crate::metrics::{self, Layer2};
 use crate::net::clock::Clock;
 use crate::net::inbox::{Inbox, wait};
 use crate::net::interfaces::Interface;
@@ -24,13 +25,13 @@ use crate::net::packet_socket::{MAX_FRAME, PacketSocket};
 /// Frames read from one interface before the others get their turn.
 const FRAMES_AT_ONCE: usize = 64;
 
-/// What the thread is told. Fields that are `None` or empty did not change.
+/// What the thread is told. What is `None` or not named did not change.
 #[derive(Debug, Default)]
 pub struct Orders {
-    /// Addresses this node answers for.
-    pub answering: Option<BTreeSet<IpAddr>>,
-    /// Where each address may be answered for.
-    pub scopes: Option<BTreeMap<IpAddr, Interfaces>>,
+    /// Whether this node answers for an address.
+    pub held: BTreeMap<IpAddr, bool>,
+    /// Where an address may be answered for; `None` for nowhere.
+    pub scopes: BTreeMap<IpAddr, Option<Interfaces>>,
     /// The interfaces there are.
     pub interfaces: Option<Vec<Interface>>,
     /// Addresses to announce again.
@@ -51,23 +52,29 @@ struct Port {
 struct Ports {
     clock: Clock,
     ports: BTreeMap<u32, Port>,
-    answering: BTreeSet<IpAddr>,
+    held: BTreeSet<IpAddr>,
     scopes: BTreeMap<IpAddr, Interfaces>,
     interfaces: Vec<Interface>,
+    metrics: Option<metrics::Speaker>,
 }
 
-/// Starts the thread. It ends when it is told to.
+/// Starts the thread. It ends when it is told to. What it sees is counted in `metrics`.
 ///
 /// # Errors
 ///
 /// When no thread can be started.
-pub fn start(clock: Clock, orders: Arc<Inbox<Orders>>) -> io::Result<JoinHandle<()>> {
+pub fn start(
+    clock: Clock,
+    orders: Arc<Inbox<Orders>>,
+    metrics: Option<metrics::Speaker>,
+) -> io::Result<JoinHandle<()>> {
     let ports = Ports {
         clock,
         ports: BTreeMap::new(),
-        answering: BTreeSet::new(),
+        held: BTreeSet::new(),
         scopes: BTreeMap::new(),
         interfaces: Vec::new(),
+        metrics,
     };
     thread::Builder::new().name(String::from("l2")).spawn(move || run(ports, &orders))
 }
@@ -93,23 +100,40 @@ fn run(mut ports: Ports, orders: &Inbox<Orders>) {
 
 impl Ports {
     fn obey(&mut self, orders: Orders) {
-        let is_changed =
-            orders.answering.is_some() || orders.scopes.is_some() || orders.interfaces.is_some();
-        if let Some(answering) = orders.answering {
-            self.answering = answering;
+        let touched: BTreeSet<_> =
+            orders.held.keys().chain(orders.scopes.keys()).copied().collect();
+        for (address, is_held) in orders.held {
+            if is_held {
+                self.held.insert(address);
+            } else {
+                self.held.remove(&address);
+            }
         }
-        if let Some(scopes) = orders.scopes {
-            self.scopes = scopes;
+        for (address, scope) in orders.scopes {
+            match scope {
+                Some(scope) => _ = self.scopes.insert(address, scope),
+                None => _ = self.scopes.remove(&address),
+            }
         }
+        let is_wide = orders.interfaces.is_some();
         if let Some(interfaces) = orders.interfaces {
             self.interfaces = interfaces;
             self.reopen();
         }
         let now = self.clock.now();
         for port in self.ports.values_mut() {
-            if is_changed {
-                let claims = claims(&self.answering, &self.scopes, &port.interface.name);
+            let name = &port.interface.name;
+            let is_claimed = |address: &IpAddr| {
+                self.held.contains(address) && is_here(self.scopes.get(address), name)
+            };
+            if is_wide {
+                let claims = self.held.iter().copied().filter(is_claimed).collect();
                 port.responder.handle(now, Input::Claims(claims));
+            } else {
+                for address in &touched {
+                    let input = if is_claimed(address) { Input::Claim } else { Input::Release };
+                    port.responder.handle(now, input(*address));
+                }
             }
             for address in &orders.announce {
                 port.responder.handle(now, Input::Announce(*address));
@@ -175,6 +199,7 @@ impl Ports {
     }
 
     fn flush(&mut self) {
+        let mut counts: BTreeMap<IpAddr, Counts> = BTreeMap::new();
         for port in self.ports.values_mut() {
             let interface = &port.interface.name;
             while let Some(output) = port.responder.poll() {
@@ -187,27 +212,40 @@ impl Ports {
                         }
                     }
                     Output::Answered { address, to } => {
+                        counts.entry(address).or_default().answered += 1;
                         tracing::debug!(interface, %address, %to, "answered");
                     }
                     Output::Announced { address } => {
+                        counts.entry(address).or_default().announced += FRAMES_PER_ROUND;
                         tracing::debug!(interface, %address, "announced");
                     }
                 }
             }
         }
+        if let Some(metrics) = &self.metrics {
+            for (address, Counts { answered, announced }) in counts {
+                metrics.layer2(address, Layer2::RequestReceived, answered);
+                metrics.layer2(address, Layer2::ResponseSent, answered);
+                metrics.layer2(address, Layer2::GratuitousSent, announced);
+            }
+        }
     }
 }
 
-/// The addresses to answer for on one interface.
-fn claims(
-    answering: &BTreeSet<IpAddr>,
-    scopes: &BTreeMap<IpAddr, Interfaces>,
-    interface: &str,
-) -> BTreeSet<IpAddr> {
-    let is_here = |address: &&IpAddr| match scopes.get(address) {
+/// What was sent for an address.
+#[derive(Default)]
+struct Counts {
+    /// Replies, each to one request.
+    answered: u64,
+    /// Frames that nobody asked for.
+    announced: u64,
+}
+
+/// Whether an address with this scope is answered for on the interface.
+fn is_here(scope: Option<&Interfaces>, interface: &str) -> bool {
+    match scope {
         Some(Interfaces::All) => true,
         Some(Interfaces::Named(names)) => names.contains(interface),
         None => false,
-    };
-    answering.iter().filter(is_here).copied().collect()
+    }
 }

@@ -10,9 +10,10 @@ use std::time::Duration;
 
 use proto::mesh::Station;
 use proto::mesh::message::MAX_DATAGRAM;
-use proto::mesh::ownership::{Candidacy, Input, Output, Ownership};
+use proto::mesh::ownership::{Candidacy, Input, Output, Ownership, Why};
 use proto::time::{Instant, earliest};
 
+use super::held::{Held, Holding};
 use super::l2;
 use crate::net::clock::{Clock, wall_micros};
 use crate::net::inbox::{Inbox, wait};
@@ -28,40 +29,57 @@ const BIND_RETRY: Duration = Duration::from_secs(1);
 /// What the thread is told.
 #[derive(Debug, Default)]
 pub struct Orders {
-    /// What is wanted; `None` when it did not change.
-    pub wanted: Option<Wanted>,
+    /// Who there is; `None` when it did not change.
+    pub stations: Option<Stations>,
+    /// What is different about addresses. The first that is not `None` is about all of them.
+    pub candidacies: Option<Candidacies>,
     /// Hand everything over, then end.
     pub leave: bool,
 }
 
-/// Who there is, and what this node may hold.
+/// What is to be known about addresses; `None` for those that no node answers for any more.
+pub type Candidacies = BTreeMap<IpAddr, Option<Candidacy>>;
+
+/// Who there is.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
-pub struct Wanted {
+pub struct Stations {
     /// Addresses at which this node's speaker is heard. None: there is nobody to hear it.
     pub own_addresses: Vec<IpAddr>,
     /// The other speakers, and their addresses.
     pub peers: BTreeMap<Station, Vec<IpAddr>>,
-    /// Every address that some node answers for.
-    pub candidacies: BTreeMap<IpAddr, Candidacy>,
 }
 
 struct Mesh {
     clock: Clock,
     port: u16,
     ownership: Ownership,
-    /// What the engine last said, and `l2` was told.
-    answering: BTreeSet<IpAddr>,
     /// Whose address is whose.
     stations: HashMap<IpAddr, Station>,
-    wanted: Option<Wanted>,
+    wanted: Option<Stations>,
+    /// What the engine was not told yet.
+    candidacies: Option<Candidacies>,
+    /// Every peer can be heard.
+    can_hear: bool,
+    /// The engine knows its peers and a first set of candidacies.
+    has_begun: bool,
     sockets: Vec<MeshSocket>,
     bind_at: Option<Instant>,
     told: Told,
     l2: Arc<Inbox<l2::Orders>>,
+    held: Option<Arc<Held>>,
 }
 
-/// Starts the thread of the speaker named `me`. It tells `l2` what to answer for, and ends when it
-/// is told to leave and has handed over.
+/// Who is told what is held.
+#[derive(Debug)]
+pub struct Listeners {
+    /// Answers for it.
+    pub l2: Arc<Inbox<l2::Orders>>,
+    /// Tells others of it.
+    pub held: Option<Arc<Held>>,
+}
+
+/// Starts the thread of the speaker named `me`. It tells its listeners what to answer for, and ends
+/// when it is told to leave and has handed over.
 ///
 /// # Errors
 ///
@@ -71,20 +89,23 @@ pub fn start(
     me: Station,
     port: u16,
     orders: Arc<Inbox<Orders>>,
-    l2: Arc<Inbox<l2::Orders>>,
+    listeners: Listeners,
 ) -> io::Result<JoinHandle<()>> {
     let ownership = Ownership::new(me, wall_micros());
     let mesh = Mesh {
         clock,
         port,
         ownership,
-        answering: BTreeSet::new(),
         stations: HashMap::new(),
         wanted: None,
+        candidacies: None,
+        can_hear: false,
+        has_begun: false,
         sockets: Vec::new(),
         bind_at: None,
         told: Told::default(),
-        l2,
+        l2: listeners.l2,
+        held: listeners.held,
     };
     thread::Builder::new().name(String::from("mesh")).spawn(move || run(mesh, &orders))
 }
@@ -110,7 +131,10 @@ fn run(mut mesh: Mesh, orders: &Inbox<Orders>) {
 impl Mesh {
     fn obey(&mut self, orders: Orders) {
         let now = self.clock.now();
-        if let Some(wanted) = orders.wanted {
+        if let Some(edits) = orders.candidacies {
+            self.candidacies.get_or_insert_default().extend(edits);
+        }
+        if let Some(wanted) = orders.stations {
             let is_moved =
                 self.wanted.as_ref().map(|old| &old.own_addresses) != Some(&wanted.own_addresses);
             let pairs = wanted.peers.iter().flat_map(|(s, at)| at.iter().map(move |at| (*at, s)));
@@ -122,6 +146,8 @@ impl Mesh {
             self.bind(now);
         } else if self.bind_at.is_some_and(|at| at <= now) {
             self.bind(now);
+        } else if self.can_hear {
+            self.pass_on(now);
         }
         if orders.leave {
             self.ownership.handle(now, Input::Leave);
@@ -160,11 +186,25 @@ impl Mesh {
         for failure in self.told.news(failures) {
             tracing::error!("cannot hear the other speakers: {failure}{consequence}");
         }
+        self.can_hear = can_hear;
         if can_hear {
             let peers = wanted.peers.keys().cloned().collect();
             self.ownership.handle(now, Input::Peers(peers));
-            self.ownership.handle(now, Input::Candidacies(wanted.candidacies.clone()));
+            self.pass_on(now);
         }
+    }
+
+    /// Tells the engine what is new about addresses.
+    fn pass_on(&mut self, now: Instant) {
+        let Some(edits) = self.candidacies.take() else { return };
+        let input = if self.has_begun {
+            Input::CandidacyEdits(edits)
+        } else {
+            let all = edits.into_iter().filter_map(|(at, candidacy)| Some((at, candidacy?)));
+            Input::Candidacies(all.collect())
+        };
+        self.has_begun = true;
+        self.ownership.handle(now, input);
     }
 
     fn receive(&mut self) {
@@ -189,23 +229,37 @@ impl Mesh {
     }
 
     fn flush(&mut self) {
-        let mut announce = BTreeSet::new();
+        let (mut held, mut announce) = (BTreeMap::new(), BTreeSet::new());
         while let Some(output) = self.ownership.poll() {
-            if let Output::Send { to, bytes } = &output {
-                self.send(to, bytes);
-            } else if let Output::Announce(address) = output {
-                announce.insert(address);
+            match &output {
+                Output::Send { to, bytes } => self.send(to, bytes),
+                Output::Announce(address) => _ = announce.insert(*address),
+                Output::Claimed { address, why, .. } => {
+                    let is_first = *why == Why::NeverHeld;
+                    let holding = if is_first { Holding::First } else { Holding::Inherited };
+                    held.insert(*address, holding);
+                }
+                Output::Dropped { address, .. } | Output::Yielded { address, .. } => {
+                    held.insert(*address, Holding::Lost);
+                }
+                Output::Kept { .. }
+                | Output::PeerHeard(_)
+                | Output::PeerSilent(_)
+                | Output::Released { .. } => (),
             }
             tell(&output);
         }
-        let answering = self.ownership.answering();
-        if *answering != self.answering || !announce.is_empty() {
-            self.answering.clone_from(answering);
-            self.l2.update(|orders| {
-                orders.answering = Some(answering.clone());
-                orders.announce.append(&mut announce);
-            });
+        if held.is_empty() && announce.is_empty() {
+            return;
         }
+        if let Some(listener) = &self.held {
+            listener.tell(&held);
+        }
+        self.l2.update(|orders| {
+            let is_held = |(at, holding)| (at, holding != Holding::Lost);
+            orders.held.extend(held.into_iter().map(is_held));
+            orders.announce.append(&mut announce);
+        });
     }
 
     /// Sends to every address of a peer that one of our sockets can reach. A datagram that could

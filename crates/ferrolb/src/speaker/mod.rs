@@ -1,71 +1,146 @@
 //! The loop of one node: facts, plan, engines.
 //!
-//! [`Speaker::apply`] takes a plan and the table of interfaces, and hands each thread what it wants
-//! of them: [`mesh`] decides which addresses this node holds, [`l2`] answers for those.
+//! [`Speaker::apply`] takes what is new about the facts, and hands each thread what that changes for
+//! it: [`mesh`] decides which addresses this node holds, [`l2`] answers for those. What it costs
+//! depends on what is new, not on how many Services there are.
 
+mod announced;
+pub mod cluster;
+mod excluded;
+pub mod held;
 pub mod l2;
+mod lack;
 pub mod mesh;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::io;
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::thread::JoinHandle;
 
-use planner::facts::Facts;
+use planner::announce::Planner;
+use planner::facts::{Change, Facts};
 use planner::names::NodeName;
-use planner::plan::{Candidacy, Interfaces, Plan};
+use planner::plan::{Candidacy, Interfaces, PlanDiff};
 use proto::mesh::Station;
 use proto::mesh::ownership;
 
+use crate::metrics;
 use crate::net::clock::Clock;
 use crate::net::inbox::Inbox;
 use crate::net::interfaces::Interface;
-use crate::told::Told;
 
-/// The threads of one node.
-#[derive(Debug)]
+use held::Held;
+
+pub use lack::Lack;
+
+/// Who a speaker is.
+#[derive(Clone, Debug)]
+pub struct Identity {
+    /// The node that it speaks for.
+    pub node: NodeName,
+    /// The same to other speakers.
+    pub station: Station,
+    /// The UDP port on which speakers hear each other.
+    pub mesh_port: u16,
+}
+
+/// Who is told what the threads do.
+#[derive(Clone, Debug)]
+pub struct Observers {
+    /// Which addresses the node answers for.
+    pub held: Arc<Held>,
+    /// What is sent for them.
+    pub metrics: metrics::Speaker,
+}
+
+/// What [`Speaker::apply`] did.
+#[derive(Debug, Default)]
+pub struct Effect {
+    /// How the plan changed: diffs that follow each other.
+    pub diffs: Vec<PlanDiff>,
+    /// Addresses that the node lacks an interface for, and did not before.
+    pub lacks: Vec<Lack>,
+}
+
+/// The plan of one node, and the threads that carry it out.
 pub struct Speaker {
     node: NodeName,
+    planner: Planner,
+    interfaces: Vec<Interface>,
+    names: Names,
+    lacks: BTreeMap<IpAddr, Lack>,
     mesh: Arc<Inbox<mesh::Orders>>,
     l2: Arc<Inbox<l2::Orders>>,
     threads: Vec<JoinHandle<()>>,
-    lacks: Told,
 }
 
 impl Speaker {
-    /// Starts the threads of `node`. They do nothing until the first [`Speaker::apply`].
+    /// Starts the threads of a node, which claim nothing until the first [`Speaker::begin`].
     ///
     /// # Errors
     ///
-    /// When the process may not open files or start threads, or `node` is no name for a station.
-    pub fn start(node: NodeName, station: Station, mesh_port: u16) -> io::Result<Self> {
+    /// When the process may not open files or start threads.
+    pub fn start(
+        identity: Identity,
+        facts: Facts,
+        interfaces: &[Interface],
+        observers: Option<Observers>,
+    ) -> io::Result<Self> {
+        let Identity { node, station, mesh_port } = identity;
         let clock = Clock::start();
-        let mesh = Arc::new(Inbox::new()?);
-        let l2 = Arc::new(Inbox::new()?);
+        let (mesh, l2) = (Arc::new(Inbox::new()?), Arc::new(Inbox::new()?));
+        let (held, metrics) = observers.map(|to| (to.held, to.metrics)).unzip();
+        let listeners = mesh::Listeners { l2: Arc::clone(&l2), held };
         let threads = vec![
-            l2::start(clock, Arc::clone(&l2))?,
-            mesh::start(clock, station, mesh_port, Arc::clone(&mesh), Arc::clone(&l2))?,
+            l2::start(clock, Arc::clone(&l2), metrics)?,
+            mesh::start(clock, station, mesh_port, Arc::clone(&mesh), listeners)?,
         ];
-        Ok(Self { node, mesh, l2, threads, lacks: Told::default() })
+        let planner = Planner::new(node.clone(), facts);
+        let (names, lacks) = (Names::default(), BTreeMap::new());
+        let interfaces = interfaces.to_vec();
+        Ok(Self { node, planner, interfaces, names, lacks, mesh, l2, threads })
     }
 
-    /// Makes the threads want what `plan` says. Costs little when nothing changed.
-    pub fn apply(&mut self, facts: &Facts, plan: &Plan, interfaces: &[Interface]) {
-        for lack in self.lacks.news(lacks(plan, &self.node, interfaces)) {
-            tracing::error!("{lack}");
+    /// The plan, and the facts that it is made from.
+    pub fn planner(&self) -> &Planner {
+        &self.planner
+    }
+
+    /// Tells the threads the whole plan.
+    pub fn begin(&mut self) -> Effect {
+        let all = self.planner.plan().candidacies.keys().copied().collect();
+        self.l2.update(|orders| orders.interfaces = Some(self.interfaces.clone()));
+        self.tell_stations();
+        Effect { diffs: Vec::new(), lacks: self.tell(&all) }
+    }
+
+    /// Makes the threads want what the plan says after these changes.
+    pub fn apply(&mut self, changes: Vec<Change>) -> Effect {
+        let is_about_stations = changes.iter().any(|change| moves(self.planner.facts(), change));
+        let diffs = self.planner.apply_all(changes);
+        if is_about_stations {
+            self.tell_stations();
         }
-        let scopes = plan
-            .candidacies
-            .iter()
-            .map(|(address, candidacy)| (*address, candidacy.interfaces.clone()))
-            .collect();
-        self.l2.update(|orders| {
-            orders.scopes = Some(scopes);
-            orders.interfaces = Some(interfaces.to_vec());
-        });
-        let wanted = wanted(facts, plan, &self.node, interfaces);
-        self.mesh.update(|orders| orders.wanted = Some(wanted));
+        let touched = diffs.iter().flat_map(touched).collect();
+        let lacks = self.tell(&touched);
+        Effect { diffs, lacks }
+    }
+
+    /// Makes the threads use these interfaces.
+    pub fn use_interfaces(&mut self, interfaces: &[Interface]) -> Effect {
+        if self.interfaces == interfaces {
+            return Effect::default();
+        }
+        let before = std::mem::replace(&mut self.interfaces, interfaces.to_vec());
+        self.l2.update(|orders| orders.interfaces = Some(self.interfaces.clone()));
+        let candidacies = self.planner.plan().candidacies.iter();
+        let differs = |candidacy: &Candidacy| {
+            is_fit(&before, candidacy) != is_fit(&self.interfaces, candidacy)
+        };
+        let touched = candidacies.filter(|(_, one)| differs(one)).map(|(at, _)| *at).collect();
+        let lacks = self.tell(&touched);
+        Effect { diffs: Vec::new(), lacks }
     }
 
     /// Hands everything over to the other nodes and ends the threads. Blocks for at most a little
@@ -77,32 +152,102 @@ impl Speaker {
             let _ = thread.join();
         }
     }
+
+    fn tell_stations(&mut self) {
+        let stations = stations(self.planner.facts(), &self.node, &mut self.names);
+        self.mesh.update(|orders| orders.stations = Some(stations));
+    }
+
+    /// Tells the threads what is planned for these addresses, and returns those that the node
+    /// cannot answer for since now.
+    fn tell(&mut self, touched: &BTreeSet<IpAddr>) -> Vec<Lack> {
+        let (mut candidacies, mut scopes) = (mesh::Candidacies::new(), BTreeMap::new());
+        let mut news = Vec::new();
+        for at in touched {
+            let planned = self.planner.plan().candidacies.get(at);
+            let candidacy = planned.map(|planned| ownership::Candidacy {
+                order: planned.order.iter().filter_map(|node| self.names.of(node)).collect(),
+                is_fit: is_fit(&self.interfaces, planned),
+            });
+            let lack = planned.and_then(|one| Lack::of(*at, one, &self.node, &self.interfaces));
+            candidacies.insert(*at, candidacy);
+            scopes.insert(*at, planned.map(|planned| planned.interfaces.clone()));
+            match lack {
+                Some(lack) if self.lacks.get(at) != Some(&lack) => {
+                    tracing::error!("{lack}");
+                    self.lacks.insert(*at, lack.clone());
+                    news.push(lack);
+                }
+                Some(_) => (),
+                None => _ = self.lacks.remove(at),
+            }
+        }
+        self.l2.update(|orders| orders.scopes.extend(scopes));
+        self.mesh.update(|orders| {
+            orders.candidacies.get_or_insert_default().extend(candidacies);
+        });
+        news
+    }
 }
 
-/// What the mesh of `node` is told.
-fn wanted(facts: &Facts, plan: &Plan, node: &NodeName, interfaces: &[Interface]) -> mesh::Wanted {
-    let mut nodes = BTreeMap::new();
+/// The addresses that a diff is about.
+pub(crate) fn touched(diff: &PlanDiff) -> impl Iterator<Item = IpAddr> {
+    let edits = &diff.candidacies;
+    edits.added.keys().chain(edits.changed.keys()).chain(&edits.removed).copied()
+}
+
+/// Whether a change is about which speakers there are, and where they are heard.
+fn moves(facts: &Facts, change: &Change) -> bool {
+    match change {
+        Change::Node(name, node) => {
+            let before = facts.nodes.get(name).map(|node| &node.internal_ips);
+            before != node.as_ref().map(|node| &node.internal_ips)
+        }
+        Change::Speakers(_) => !change.is_in(facts),
+        Change::Service(..)
+        | Change::Endpoints(..)
+        | Change::Namespace(..)
+        | Change::Pool(..)
+        | Change::L2Advertisement(..)
+        | Change::BgpAdvertisement(..)
+        | Change::Peer(..)
+        | Change::IgnoreExcludeLabel(_) => false,
+    }
+}
+
+/// Who there is, as the mesh of `node` is told.
+fn stations(facts: &Facts, node: &NodeName, names: &mut Names) -> mesh::Stations {
+    names.0.retain(|name, _| facts.nodes.contains_key(name));
+    let mut peers = BTreeMap::new();
     for (name, node) in &facts.nodes {
         let has_speaker = facts.speakers.as_ref().is_none_or(|speakers| speakers.contains(name));
-        if has_speaker && let Ok(station) = Station::new(&name.0) {
-            nodes.insert(station, node.internal_ips.clone());
+        if has_speaker && let Some(station) = names.of(name) {
+            peers.insert(station, node.internal_ips.clone());
         }
     }
-    let own_addresses =
-        Station::new(&node.0).ok().and_then(|me| nodes.remove(&me)).unwrap_or_default();
-    let candidacies = plan
-        .candidacies
-        .iter()
-        .map(|(address, candidacy)| (*address, candidacy_of(candidacy, interfaces)))
-        .collect::<BTreeMap<IpAddr, _>>();
-    mesh::Wanted { own_addresses, peers: nodes, candidacies }
+    let own_addresses = names.of(node).and_then(|me| peers.remove(&me)).unwrap_or_default();
+    mesh::Stations { own_addresses, peers }
 }
 
-fn candidacy_of(candidacy: &Candidacy, interfaces: &[Interface]) -> ownership::Candidacy {
-    ownership::Candidacy {
-        order: candidacy.order.iter().filter_map(|node| Station::new(&node.0).ok()).collect(),
-        is_fit: interfaces.iter().any(|interface| is_usable(interface, &candidacy.interfaces)),
+/// The stations of nodes, each made once: they are in every order of candidates.
+#[derive(Debug, Default)]
+struct Names(HashMap<NodeName, Station>);
+
+impl Names {
+    /// `None` for a name that no station can have.
+    fn of(&mut self, node: &NodeName) -> Option<Station> {
+        if let Some(station) = self.0.get(node) {
+            return Some(station.clone());
+        }
+        let station = Station::new(&node.0).ok()?;
+        self.0.insert(node.clone(), station.clone());
+        Some(station)
     }
+}
+
+/// Whether one of `interfaces` can answer for an address.
+fn is_fit(interfaces: &[Interface], candidacy: &Candidacy) -> bool {
+    interfaces.iter().any(|interface| is_usable(interface, &candidacy.interfaces))
 }
 
 /// Whether an address that may be answered for on `wanted` can be on `interface`.
@@ -114,33 +259,5 @@ fn is_usable(interface: &Interface, wanted: &Interfaces) -> bool {
     is_wanted && interface.can_arp
 }
 
-/// Addresses that this node is a candidate for and has no interface for.
-fn lacks<'a>(
-    plan: &'a Plan,
-    node: &'a NodeName,
-    interfaces: &'a [Interface],
-) -> impl Iterator<Item = String> + 'a {
-    plan.candidacies.iter().filter_map(move |(address, candidacy)| {
-        let is_fit = interfaces.iter().any(|i| is_usable(i, &candidacy.interfaces));
-        if is_fit || !candidacy.order.contains(node) {
-            return None;
-        }
-        let services: Vec<_> = candidacy.services.iter().map(ToString::to_string).collect();
-        let services = services.join(", ");
-        let has: Vec<_> =
-            interfaces.iter().filter(|i| i.can_arp).map(|i| i.name.as_str()).collect();
-        let has = if has.is_empty() { String::from("none") } else { has.join(", ") };
-        Some(match &candidacy.interfaces {
-            Interfaces::All => format!(
-                "{address} of {services} cannot be announced by `{node}`: it has no interface \
-                 that is up and can carry ARP"
-            ),
-            Interfaces::Named(names) => format!(
-                "{address} of {services} cannot be announced by `{node}`: the L2Advertisement \
-                 names the interfaces {}, of which it has none (it has: {has}); correct \
-                 `spec.interfaces`, or leave nodes without them out by `spec.nodeSelectors`",
-                names.iter().cloned().collect::<Vec<_>>().join(", ")
-            ),
-        })
-    })
-}
+#[cfg(test)]
+mod tests;

@@ -44,37 +44,47 @@ impl Planner {
         &self.facts
     }
 
+    /// Changes facts, and says how that changes the plan: diffs that follow each other.
+    ///
+    /// Changes that each make the whole plan anew make it only once.
+    pub fn apply_all(&mut self, changes: Vec<Change>) -> Vec<PlanDiff> {
+        let is_large = |change: &&Change| self.is_about_all(change) && !change.is_in(&self.facts);
+        if changes.iter().filter(is_large).count() < 2 {
+            return changes.into_iter().map(|change| self.apply(change)).collect();
+        }
+        for change in changes {
+            self.facts.apply(change);
+        }
+        self.holders = Holders::of(&self.facts);
+        vec![self.plan_again()]
+    }
+
+    /// Whether a change can be about every Service.
+    fn is_about_all(&self, change: &Change) -> bool {
+        match change {
+            Change::Service(..) | Change::Endpoints(..) | Change::Namespace(..) => false,
+            Change::Node(name, node) => !decides_alike(self.facts.nodes.get(name), node.as_ref()),
+            Change::Pool(..)
+            | Change::L2Advertisement(..)
+            | Change::BgpAdvertisement(..)
+            | Change::Peer(..)
+            | Change::Speakers(_)
+            | Change::IgnoreExcludeLabel(_) => true,
+        }
+    }
+
     /// Changes one fact, and says how that changes the plan.
     pub fn apply(&mut self, change: Change) -> PlanDiff {
         if change.is_in(&self.facts) {
             return PlanDiff::default();
         }
-        match &change {
-            Change::Service(name, _) | Change::Endpoints(name, _) => {
-                let region = self.region(name, &change);
-                self.decide_again(&region, change)
-            }
-            Change::Namespace(..) => {
-                self.facts.apply(change);
-                PlanDiff::default()
-            }
-            Change::Node(name, node)
-                if decides_alike(self.facts.nodes.get(name), node.as_ref()) =>
-            {
-                self.facts.apply(change);
-                PlanDiff::default()
-            }
-            Change::Node(..)
-            | Change::Pool(..)
-            | Change::L2Advertisement(..)
-            | Change::BgpAdvertisement(..)
-            | Change::Peer(..)
-            | Change::Speakers(_)
-            | Change::IgnoreExcludeLabel(_) => {
-                self.facts.apply(change);
-                self.plan_again()
-            }
+        if let Change::Service(name, _) | Change::Endpoints(name, _) = &change {
+            let region = self.region(name, &change);
+            return self.decide_again(&region, change);
         }
+        let is_about_all = self.is_about_all(&change);
+        self.facts.apply(change);
+        if is_about_all { self.plan_again() } else { PlanDiff::default() }
     }
 
     /// All places that a Service is in, before or after a change.

@@ -26,6 +26,10 @@ pub enum Input<'a> {
     ///
     /// IPv6 addresses may be among them and are left alone: ARP knows IPv4 only.
     Claims(BTreeSet<IpAddr>),
+    /// The interface answers for this address too from now on.
+    Claim(IpAddr),
+    /// The interface does not answer for this address from now on.
+    Release(IpAddr),
     /// The interface received a frame.
     Frame(&'a [u8]),
     /// An address is to be announced again, from the first round of a burst. Nothing if it is not
@@ -156,6 +160,12 @@ impl Responder {
     pub fn handle(&mut self, now: Instant, input: Input<'_>) {
         match input {
             Input::Claims(wanted) => self.claim(now, &wanted),
+            Input::Claim(IpAddr::V4(address)) => {
+                if self.claims.insert(address) {
+                    self.bursts.start(now, address);
+                }
+            }
+            Input::Release(IpAddr::V4(address)) => self.release(address),
             Input::Frame(bytes) => self.receive(bytes),
             Input::Announce(IpAddr::V4(address)) if self.claims.contains(&address) => {
                 self.bursts.start(now, address);
@@ -167,7 +177,11 @@ impl Responder {
                 self.announce_all(now);
             }
             Input::LinkUp => self.announce_all(now),
-            Input::Announce(_) | Input::Mac(_) | Input::Timeout => (),
+            Input::Announce(_)
+            | Input::Claim(_)
+            | Input::Mac(_)
+            | Input::Release(_)
+            | Input::Timeout => (),
         }
         self.announce(now);
     }
@@ -200,6 +214,13 @@ impl Responder {
             self.bursts.start(now, *address);
         }
         self.claims = wanted;
+    }
+
+    fn release(&mut self, address: Ipv4Addr) {
+        if self.claims.remove(&address) {
+            self.bursts.stop(address);
+            self.outputs.retain(|(about, _)| *about != address);
+        }
     }
 
     fn announce_all(&mut self, now: Instant) {
@@ -578,6 +599,33 @@ mod tests {
             let mut walk = Walk { now: Instant::START, mac: HERE, claims, responder };
             steps.iter().for_each(|step| walk.take(step));
             walk.drain();
+        }
+
+        #[test]
+        fn claiming_one_by_one_is_the_same_as_all_at_once(
+            sets in vec((subsequence(ADDRESSES.to_vec(), 0..=3), 0..1_500_u64), 1..20),
+        ) {
+            let (mut whole, mut each) = (Responder::new(HERE), Responder::new(HERE));
+            let mut now = Instant::START;
+            for (set, millis) in sets {
+                now = now + Duration::from_millis(millis);
+                let wanted: BTreeSet<_> = set.iter().copied().map(IpAddr::V4).collect();
+                for address in ADDRESSES.map(IpAddr::V4) {
+                    let is_wanted = wanted.contains(&address);
+                    let claim = if is_wanted { Input::Claim } else { Input::Release };
+                    each.handle(now, claim(address));
+                }
+                whole.handle(now, Input::Claims(wanted));
+                prop_assert_eq!(&whole.claims, &each.claims);
+                // In which order addresses are announced is of no matter.
+                let sorted = |responder: &mut Responder| {
+                    let mut outputs: Vec<_> =
+                        drain(responder).iter().map(|one| format!("{one:?}")).collect();
+                    outputs.sort();
+                    outputs
+                };
+                prop_assert_eq!(sorted(&mut whole), sorted(&mut each));
+            }
         }
 
         #[test]

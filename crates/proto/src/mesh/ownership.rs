@@ -4,9 +4,10 @@
 //! [`Ownership::deadline`].
 //!
 //! With *n* addresses and *p* peers, an event costs `O(p)` plus `O(log n)` for each address that it
-//! touches: those a datagram names, those whose time has come, and when a peer falls silent, is
-//! heard again, starts or leaves, its claims and the addresses without a settled holder. Nothing
-//! walks all addresses but a new set of candidacies and the end of the start.
+//! touches: those a datagram names, those whose candidacy is changed, those whose time has come, and
+//! when a peer falls silent, is heard again, starts or leaves, its claims and the addresses without
+//! a settled holder. Nothing walks all addresses but a new set of candidacies and the end of the
+//! start.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::fmt;
@@ -41,6 +42,9 @@ pub enum Input {
     /// All addresses that are to be announced, whenever they may have changed. Before the first
     /// set and the first [`Input::Peers`], nothing is claimed.
     Candidacies(BTreeMap<IpAddr, Candidacy>),
+    /// What [`Input::Candidacies`] would say differently, by address; `None` where it would no
+    /// longer name one. It does not stand for a first set.
+    CandidacyEdits(BTreeMap<IpAddr, Option<Candidacy>>),
     /// A UDP payload came in, from an address of the station `from`.
     Datagram {
         /// Whose address it came from.
@@ -281,6 +285,11 @@ impl Ownership {
     pub fn handle(&mut self, now: Instant, input: Input) {
         match input {
             Input::Candidacies(candidacies) => self.set_candidacies(now, candidacies),
+            Input::CandidacyEdits(edits) => {
+                for (at, candidacy) in edits {
+                    self.set_candidacy(now, at, candidacy);
+                }
+            }
             Input::Datagram { from, bytes } => match self.admit(&from, &bytes) {
                 Ok(message) => self.receive(now, message),
                 Err(cause) => self.count(cause),
@@ -384,21 +393,26 @@ impl Ownership {
         }
     }
 
+    fn set_candidacy(&mut self, now: Instant, at: IpAddr, candidacy: Option<Candidacy>) {
+        let is_known = self.addresses.contains_key(&at);
+        if !is_known && candidacy.is_none() {
+            return;
+        }
+        let address = self.addresses.entry(at).or_default();
+        if address.candidacy() != candidacy.as_ref() {
+            address.set_candidacy(candidacy);
+            self.reconsider(now, at);
+        }
+    }
+
     fn set_candidacies(&mut self, now: Instant, mut candidacies: BTreeMap<IpAddr, Candidacy>) {
-        let mut changed = Vec::new();
-        for (at, address) in &mut self.addresses {
-            let candidacy = candidacies.remove(at);
-            if address.candidacy() != candidacy.as_ref() {
-                address.set_candidacy(candidacy);
-                changed.push(*at);
-            }
+        let known: Vec<_> = self.addresses.keys().copied().collect();
+        for at in known {
+            let candidacy = candidacies.remove(&at);
+            self.set_candidacy(now, at, candidacy);
         }
         for (at, candidacy) in candidacies {
-            self.addresses.entry(at).or_default().set_candidacy(Some(candidacy));
-            changed.push(at);
-        }
-        for at in changed {
-            self.reconsider(now, at);
+            self.set_candidacy(now, at, Some(candidacy));
         }
         if let Phase::Waiting { has_peers, .. } = self.phase {
             self.await_facts(now, has_peers, true);

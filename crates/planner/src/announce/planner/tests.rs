@@ -44,6 +44,32 @@ proptest! {
     }
 }
 
+proptest! {
+    #[test]
+    fn many_changes_at_once_are_the_same_as_one_after_another(
+        before in any_facts(),
+        after in any_facts(),
+        node in any_node(),
+        changes in prop::collection::vec(any_change(), 1..12),
+    ) {
+        let mut facts = before.clone();
+        let mut planner = Planner::new(node.clone(), before.clone());
+        let mut patched = planner.plan().clone();
+        for batch in [changes, before.changes_to(&after)] {
+            batch.iter().cloned().for_each(|change| facts.apply(change));
+            planner.apply_all(batch).into_iter().for_each(|diff| patched.apply(diff));
+            let want = plan(&facts, &node);
+            prop_assert_eq!(planner.facts(), &facts);
+            prop_assert_eq!(planner.plan(), &want);
+            prop_assert_eq!(&patched, &want, "by the diffs");
+        }
+        let mut replaced = before.clone();
+        before.changes_to(&after).into_iter().for_each(|change| replaced.apply(change));
+        prop_assert_eq!(&replaced, &after);
+        prop_assert_eq!(after.changes_to(&after), []);
+    }
+}
+
 /// Any one fact, put or taken away; the names are those of [`any_facts`] and a few others.
 fn any_change() -> impl Strategy<Value = Change> {
     prop_oneof![

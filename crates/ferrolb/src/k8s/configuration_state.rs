@@ -1,0 +1,314 @@
+//! `ConfigurationState`: what a component thinks of the settings, for `kubectl` to show.
+//!
+//! It is written when what it says changes, not when something happens; and again when somebody
+//! deletes it.
+
+use std::time::Duration;
+
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, OwnerReference, Time};
+use k8s_openapi::jiff::Timestamp;
+use kube::Client;
+use kube::api::{Api, Patch, PatchParams};
+use serde_json::{Value, json};
+use tokio::sync::watch;
+use tokio::time;
+
+use crate::api::{ConfigurationResult, ConfigurationState};
+use crate::k8s::client::WRITE_TIMEOUT;
+use crate::k8s::retry::{Backoff, chance};
+use crate::net::clock::Clock;
+use crate::parse::Problem;
+
+/// The longest message that the definition of the kind takes, in characters.
+const LONGEST_MESSAGE: usize = 32_768;
+
+/// Whose state it is.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub enum Component {
+    /// The controller's.
+    Controller,
+    /// The speaker's of this node.
+    Speaker(String),
+}
+
+/// What is to be said.
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
+pub enum Report {
+    /// The settings were not read yet.
+    #[default]
+    Unknown,
+    /// All of them are in use.
+    Valid,
+    /// What is wrong with them, one problem a line.
+    Invalid(String),
+}
+
+impl Report {
+    /// What is to be said of these problems. At most so much that the server takes it.
+    pub fn of<'a>(problems: impl IntoIterator<Item = &'a Problem>) -> Self {
+        let line = |one: &Problem| format!("configuration error: {}", sentence(one));
+        let lines: Vec<_> = problems.into_iter().map(line).collect();
+        if lines.is_empty() {
+            return Self::Valid;
+        }
+        Self::Invalid(lines.join("\n").chars().take(LONGEST_MESSAGE).collect())
+    }
+}
+
+/// A problem in one sentence. Where MetalLB has one, and others look for it, it is left as it is.
+fn sentence(problem: &Problem) -> String {
+    let starts = ["invalid community format", "parsing peer ", "peer "];
+    match starts.iter().any(|start| problem.message.starts_with(start)) {
+        true => problem.message.clone(),
+        false => problem.to_string(),
+    }
+}
+
+/// Tells the writer what it has to say.
+#[derive(Debug)]
+pub struct Reporter {
+    wanted: watch::Sender<Wanted>,
+}
+
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
+struct Wanted {
+    report: Report,
+    /// How often the object was seen to be gone.
+    losses: u64,
+}
+
+impl Reporter {
+    /// A reporter, and its writer, which is to be run.
+    pub fn new(
+        client: Client,
+        namespace: &str,
+        component: Component,
+        owner: OwnerReference,
+    ) -> (Self, Writer) {
+        let (wanted, receiver) = watch::channel(Wanted::default());
+        let api = Api::namespaced(client, namespace);
+        (Self { wanted }, Writer { api, component, owner, wanted: receiver })
+    }
+
+    /// Says this from now on. Costs nothing if it is said already.
+    pub fn report(&self, report: Report) {
+        self.wanted.send_if_modified(|wanted| {
+            let is_new = wanted.report != report;
+            wanted.report = report;
+            is_new
+        });
+    }
+
+    /// The object is gone, so it is to be written again.
+    pub fn is_gone(&self) {
+        self.wanted.send_modify(|wanted| wanted.losses += 1);
+    }
+}
+
+/// Writes one object whenever it has to say something else.
+pub struct Writer {
+    api: Api<ConfigurationState>,
+    component: Component,
+    owner: OwnerReference,
+    wanted: watch::Receiver<Wanted>,
+}
+
+impl Writer {
+    /// Writes until the reporter is dropped.
+    pub async fn run(mut self) {
+        let clock = Clock::start();
+        let mut backoff = Backoff::default();
+        let mut has_object = None;
+        loop {
+            let wanted = self.wanted.borrow_and_update().clone();
+            match time::timeout(WRITE_TIMEOUT, self.write(&wanted, has_object)).await {
+                Ok(Ok(())) => {
+                    has_object = Some(wanted.losses);
+                    backoff.succeeded(&());
+                    if self.wanted.changed().await.is_err() {
+                        return;
+                    }
+                    continue;
+                }
+                Ok(Err(error)) => {
+                    // It may have been deleted meanwhile.
+                    has_object = None;
+                    tracing::debug!(%error, "writing the ConfigurationState; trying again");
+                }
+                Err(_) => tracing::debug!("writing the ConfigurationState took too long"),
+            }
+            backoff.failed(&(), clock.now(), chance());
+            let pause = clock.until(backoff.deadline(clock.now())).unwrap_or(Duration::ZERO);
+            time::sleep(pause).await;
+            if self.wanted.has_changed().is_err() {
+                return;
+            }
+        }
+    }
+
+    async fn write(&self, wanted: &Wanted, has_object: Option<u64>) -> kube::Result<()> {
+        let name = name(&self.component);
+        let params = PatchParams::apply(manager(&self.component)).force();
+        if has_object != Some(wanted.losses) {
+            let object = object(&self.component, &self.owner);
+            self.api.patch(&name, &params, &Patch::Apply(object)).await?;
+        }
+        let status = status(&self.component, &wanted.report, Timestamp::now());
+        self.api.patch_status(&name, &params, &Patch::Apply(status)).await?;
+        Ok(())
+    }
+}
+
+fn name(component: &Component) -> String {
+    match component {
+        Component::Controller => String::from("controller"),
+        Component::Speaker(node) => format!("speaker-{node}"),
+    }
+}
+
+/// The field manager, as MetalLB calls it.
+fn manager(component: &Component) -> &'static str {
+    match component {
+        Component::Controller => "poolReconciler",
+        Component::Speaker(_) => "configReconciler",
+    }
+}
+
+fn condition_type(component: &Component) -> &'static str {
+    match component {
+        Component::Controller => "poolReconcilerValid",
+        Component::Speaker(_) => "configReconcilerValid",
+    }
+}
+
+/// All but the status.
+fn object(component: &Component, owner: &OwnerReference) -> Value {
+    let labels = match component {
+        Component::Controller => json!({"metallb.io/component-type": "controller"}),
+        Component::Speaker(node) => {
+            json!({"metallb.io/component-type": "speaker", "metallb.io/node-name": node})
+        }
+    };
+    json!({
+        "apiVersion": "metallb.io/v1beta1",
+        "kind": "ConfigurationState",
+        "metadata": {"name": name(component), "labels": labels, "ownerReferences": [owner]},
+    })
+}
+
+/// The status alone.
+fn status(component: &Component, report: &Report, now: Timestamp) -> Value {
+    let (result, summary) = match report {
+        Report::Unknown => (ConfigurationResult::Unknown, ""),
+        Report::Valid => (ConfigurationResult::Valid, ""),
+        Report::Invalid(message) => (ConfigurationResult::Invalid, message.as_str()),
+    };
+    let (status, reason) = match report {
+        Report::Unknown | Report::Valid => ("True", "Reconciled"),
+        Report::Invalid(_) => ("False", "ConfigurationError"),
+    };
+    let condition = Condition {
+        type_: condition_type(component).to_owned(),
+        status: status.to_owned(),
+        reason: reason.to_owned(),
+        message: summary.to_owned(),
+        last_transition_time: Time(now),
+        observed_generation: None,
+    };
+    let conditions = match report {
+        Report::Unknown => Vec::new(),
+        Report::Valid | Report::Invalid(_) => vec![condition],
+    };
+    json!({
+        "apiVersion": "metallb.io/v1beta1",
+        "kind": "ConfigurationState",
+        "metadata": {"name": name(component)},
+        "status": {"result": result, "errorSummary": summary, "conditions": conditions},
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::source::object::ObjectName;
+
+    #[test]
+    fn what_is_written_is_what_metallb_writes() {
+        let speaker = Component::Speaker("n1".to_owned());
+        let invalid = Report::Invalid("configuration error: a\nconfiguration error: b".to_owned());
+        let rows = [
+            (&speaker, Report::Unknown, "Unknown", json!([])),
+            (
+                &speaker,
+                Report::Valid,
+                "Valid",
+                json!(["configReconcilerValid", "True", "Reconciled", ""]),
+            ),
+            (
+                &Component::Controller,
+                invalid,
+                "Invalid",
+                json!([
+                    "poolReconcilerValid",
+                    "False",
+                    "ConfigurationError",
+                    "configuration error: a\nconfiguration error: b"
+                ]),
+            ),
+        ];
+        for (component, report, result, condition) in rows {
+            let written = status(component, &report, Timestamp::UNIX_EPOCH);
+            let fields: Vec<_> = written["status"]["conditions"]
+                .as_array()
+                .into_iter()
+                .flatten()
+                .flat_map(|one| ["type", "status", "reason", "message"].map(|key| one[key].clone()))
+                .collect();
+            assert_eq!(written["status"]["result"], result, "{report:?}");
+            assert_eq!(Value::Array(fields), condition, "{report:?}");
+        }
+    }
+
+    #[test]
+    fn each_component_has_its_name_and_labels() {
+        let owner = OwnerReference::default();
+        let rows = [
+            (
+                Component::Controller,
+                "controller",
+                json!({"metallb.io/component-type": "controller"}),
+            ),
+            (
+                Component::Speaker("n1".to_owned()),
+                "speaker-n1",
+                json!({"metallb.io/component-type": "speaker", "metallb.io/node-name": "n1"}),
+            ),
+        ];
+        for (component, name, labels) in rows {
+            let object = object(&component, &owner);
+            assert_eq!(object["metadata"]["name"], name);
+            assert_eq!(object["metadata"]["labels"], labels);
+        }
+    }
+
+    #[test]
+    fn problems_are_lines_and_fit_what_the_server_takes() {
+        let problem = |message: &str| Problem {
+            object: ObjectName { kind: "BGPPeer", namespace: Some("m".into()), name: "p".into() },
+            field: String::new(),
+            message: message.to_owned(),
+            help: None,
+        };
+        assert_eq!(Report::of([]), Report::Valid);
+        let two = [problem("one"), problem("two")];
+        let want = "configuration error: BGPPeer/m/p: one\nconfiguration error: BGPPeer/m/p: two";
+        assert_eq!(Report::of(&two), Report::Invalid(want.to_owned()));
+        let known = "peer p referencing non existing bfd profile b";
+        let want = format!("configuration error: {known}");
+        assert_eq!(Report::of(&[problem(known)]), Report::Invalid(want));
+        let Report::Invalid(text) = Report::of(&[problem(&"ä".repeat(40_000))]) else {
+            panic!("a problem makes it invalid");
+        };
+        assert_eq!(text.chars().count(), LONGEST_MESSAGE);
+    }
+}

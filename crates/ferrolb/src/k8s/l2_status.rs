@@ -1,0 +1,252 @@
+//! `ServiceL2Status`: which node answers for a Service, written by that node.
+//!
+//! [`Statuses`] knows what should be written and what is there, and names the next request of a
+//! Service: values in, values out. The [`writer`] carries requests out. A new Service costs two.
+
+pub mod writer;
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
+use planner::names::ServiceName;
+
+use crate::api::{InterfaceInfo, ServiceL2Status, ServiceL2StatusStatus};
+
+/// Labels by which the objects of a node, and those of a Service, are found.
+pub const NODE_LABEL: &str = "metallb.io/node";
+const NAME_LABEL: &str = "metallb.io/service-name";
+const NAMESPACE_LABEL: &str = "metallb.io/service-namespace";
+
+/// A request to the API server.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub enum Call {
+    /// Create an object without a status, which the server would not take yet.
+    Create,
+    /// Give an object the right labels and owner.
+    Adopt(String),
+    /// Write the status of an object.
+    Status(String, ServiceL2StatusStatus),
+    /// Delete an object.
+    Delete(String),
+}
+
+/// What a request came to.
+#[derive(Debug)]
+pub enum Answer {
+    /// The object is there like this.
+    There(Box<ServiceL2Status>),
+    /// The object of this name is gone.
+    Gone(String),
+}
+
+/// The objects of one node: as they should be, and as they are.
+#[derive(Debug)]
+pub struct Statuses {
+    node: String,
+    /// UID of the Pod that owns them, once it is known.
+    owner: Option<String>,
+    is_synced: bool,
+    /// Services that this node answers for, and on which interfaces; none means all.
+    wanted: BTreeMap<ServiceName, BTreeSet<String>>,
+    there: BTreeMap<String, There>,
+    by_service: BTreeMap<ServiceName, BTreeSet<String>>,
+    /// Services to look at.
+    open: BTreeSet<ServiceName>,
+    /// Services with a request under way.
+    busy: BTreeSet<ServiceName>,
+}
+
+/// An object, reduced to what is compared.
+#[derive(Debug)]
+struct There {
+    service: ServiceName,
+    version: u64,
+    has_labels: bool,
+    owners: Vec<String>,
+    status: ServiceL2StatusStatus,
+}
+
+impl Statuses {
+    /// The objects of `node`. Nothing is written before [`Self::synced`] and [`Self::own`].
+    pub fn new(node: &str) -> Self {
+        Self {
+            node: node.to_owned(),
+            owner: None,
+            is_synced: false,
+            wanted: BTreeMap::new(),
+            there: BTreeMap::new(),
+            by_service: BTreeMap::new(),
+            open: BTreeSet::new(),
+            busy: BTreeSet::new(),
+        }
+    }
+
+    /// Says on which interfaces this node answers for a Service; `None` if it does not.
+    pub fn want(&mut self, service: ServiceName, interfaces: Option<BTreeSet<String>>) {
+        match interfaces {
+            Some(interfaces) => _ = self.wanted.insert(service.clone(), interfaces),
+            None => _ = self.wanted.remove(&service),
+        }
+        self.open.insert(service);
+    }
+
+    /// Whether this node answers for a Service.
+    pub fn is_wanted(&self, service: &ServiceName) -> bool {
+        self.wanted.contains_key(service)
+    }
+
+    /// Says which Pod owns them, by its UID.
+    pub fn own(&mut self, owner: String) {
+        self.owner = Some(owner);
+    }
+
+    /// Says that all objects of this node have been seen.
+    pub fn synced(&mut self) {
+        self.is_synced = true;
+    }
+
+    /// Takes in an object as it is on the server. One that is older than what is known is nothing
+    /// new: answers and watches overtake each other.
+    pub fn see(&mut self, object: &ServiceL2Status) {
+        let ServiceL2Status { metadata, status, .. } = object;
+        let Some(name) = metadata.name.clone() else { return };
+        let status = status.clone().unwrap_or_default();
+        let service = service_of(metadata, &status);
+        let version = metadata.resource_version.as_deref().unwrap_or_default();
+        let version = version.parse().unwrap_or(u64::MAX);
+        if self.there.get(&name).is_some_and(|known| known.version > version) {
+            return;
+        }
+        self.forget(&name);
+        let owners = metadata.owner_references.iter().flatten();
+        let owners = owners.map(|owner| owner.uid.clone()).collect();
+        let labels = labels(&self.node, &service);
+        let has_labels = metadata
+            .labels
+            .as_ref()
+            .is_some_and(|has| labels.iter().all(|(key, value)| has.get(key) == Some(value)));
+        self.by_service.entry(service.clone()).or_default().insert(name.clone());
+        self.open.insert(service.clone());
+        self.there.insert(name, There { service, version, has_labels, owners, status });
+    }
+
+    /// Takes in that an object is gone.
+    pub fn gone(&mut self, name: &str) {
+        if let Some(service) = self.forget(name) {
+            self.open.insert(service);
+        }
+    }
+
+    /// The next request that is needed; there is none more for its Service until it is
+    /// [`Self::done`].
+    pub fn next_call(&mut self) -> Option<(ServiceName, Call)> {
+        if !self.is_synced || self.owner.is_none() {
+            return None;
+        }
+        loop {
+            let service = self.open.iter().find(|one| !self.busy.contains(one))?.clone();
+            self.open.remove(&service);
+            if let Some(call) = self.call(&service) {
+                self.busy.insert(service.clone());
+                return Some((service, call));
+            }
+        }
+    }
+
+    /// Takes in the answer to the request of a Service.
+    pub fn done(&mut self, service: &ServiceName, answer: Answer) {
+        self.busy.remove(service);
+        self.open.insert(service.clone());
+        match answer {
+            Answer::There(object) => self.see(&object),
+            Answer::Gone(name) => self.gone(&name),
+        }
+    }
+
+    /// Looks at a Service again after its request failed.
+    pub fn retry(&mut self, service: &ServiceName) {
+        self.busy.remove(service);
+        self.open.insert(service.clone());
+    }
+
+    fn call(&self, service: &ServiceName) -> Option<Call> {
+        let names = self.by_service.get(service);
+        let there = names.into_iter().flatten().filter_map(|name| self.there.get_key_value(name));
+        let Some(interfaces) = self.wanted.get(service) else {
+            return there.map(|(name, _)| Call::Delete(name.clone())).next();
+        };
+        let want = self.status(service, interfaces);
+        let mut kept = None;
+        for (name, object) in there {
+            if kept.is_some() || !can_become(&object.status, &want) {
+                return Some(Call::Delete(name.clone()));
+            }
+            kept = Some((name, object));
+        }
+        match kept {
+            None => Some(Call::Create),
+            Some((name, object)) if object.status != want => Some(Call::Status(name.clone(), want)),
+            Some((name, object)) => {
+                let is_owned = self.owner.as_ref().is_some_and(|uid| object.owners.contains(uid));
+                (!is_owned || !object.has_labels).then(|| Call::Adopt(name.clone()))
+            }
+        }
+    }
+
+    fn status(&self, service: &ServiceName, names: &BTreeSet<String>) -> ServiceL2StatusStatus {
+        ServiceL2StatusStatus {
+            node: self.node.clone(),
+            service_name: service.name.clone(),
+            service_namespace: service.namespace.clone(),
+            interfaces: names.iter().map(|name| InterfaceInfo { name: name.clone() }).collect(),
+        }
+    }
+
+    fn forget(&mut self, name: &str) -> Option<ServiceName> {
+        let service = self.there.remove(name)?.service;
+        if let Some(names) = self.by_service.get_mut(&service) {
+            names.remove(name);
+            if names.is_empty() {
+                self.by_service.remove(&service);
+            }
+        }
+        Some(service)
+    }
+}
+
+/// The labels of the object of a node about a Service.
+pub fn labels(node: &str, service: &ServiceName) -> BTreeMap<String, String> {
+    let labels =
+        [(NODE_LABEL, node), (NAME_LABEL, &service.name), (NAMESPACE_LABEL, &service.namespace)];
+    labels.map(|(key, value)| (key.to_owned(), value.to_owned())).into()
+}
+
+/// The Service that an object is about by its labels.
+fn labelled(metadata: &ObjectMeta) -> ServiceName {
+    let label = |key: &str| {
+        let labels = metadata.labels.as_ref();
+        labels.and_then(|labels| labels.get(key)).cloned().unwrap_or_default()
+    };
+    ServiceName::new(label(NAMESPACE_LABEL), label(NAME_LABEL))
+}
+
+/// The Service that an object is about. Its status cannot be edited to be about another one.
+fn service_of(metadata: &ObjectMeta, status: &ServiceL2StatusStatus) -> ServiceName {
+    match status.service_name.as_str() {
+        "" => labelled(metadata),
+        name => ServiceName::new(&status.service_namespace, name),
+    }
+}
+
+/// Whether the server lets a status become another: these fields can be set once.
+fn can_become(has: &ServiceL2StatusStatus, want: &ServiceL2StatusStatus) -> bool {
+    let fields = [
+        (&has.node, &want.node),
+        (&has.service_name, &want.service_name),
+        (&has.service_namespace, &want.service_namespace),
+    ];
+    fields.into_iter().all(|(has, want)| has.is_empty() || has == want)
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,305 @@
+//! Carries out the requests of [`Statuses`], a few at a time.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::future::BoxFuture;
+use futures_util::stream::{FuturesUnordered, StreamExt as _};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, OwnerReference};
+use kube::api::{Api, DeleteParams, ListParams, Patch, PatchParams, PostParams};
+use kube::{Client, Error};
+use planner::names::ServiceName;
+use proto::time::Instant;
+use serde_json::json;
+use tokio::sync::{mpsc, oneshot};
+use tokio::time;
+
+use super::{Answer, Call, NODE_LABEL, Statuses, labelled, labels};
+use crate::api::ServiceL2Status;
+use crate::k8s::client::WRITE_TIMEOUT;
+use crate::k8s::retry::{Backoff, chance};
+use crate::net::clock::Clock;
+
+/// How many requests may be under way.
+const REQUESTS: usize = 16;
+
+/// How long claims are collected before it is looked for objects that former holders left.
+const SWEEP_AFTER: Duration = Duration::from_secs(1);
+
+/// How long after a failure that is tried again.
+const SWEEP_AGAIN: Duration = Duration::from_secs(5);
+
+/// Objects of one answer to a list.
+const PAGE: u32 = 500;
+
+/// What the writer is told.
+#[derive(Debug)]
+pub enum Order {
+    /// This node answers for a Service on these interfaces (none means all), or does not.
+    Want(ServiceName, Option<BTreeSet<String>>),
+    /// Another node may have left an object about the Service, which this node answers for.
+    Inherit(ServiceName),
+    /// An object of this node is on the server like this.
+    See(Box<ServiceL2Status>),
+    /// An object of this node is gone.
+    Gone(String),
+    /// All objects of this node have been seen.
+    Synced,
+}
+
+/// What a request is about.
+#[derive(Debug)]
+enum Subject {
+    Service(ServiceName),
+    /// What others left about these.
+    Inheritance(BTreeSet<ServiceName>),
+}
+
+type Reply = (Subject, kube::Result<Option<Answer>>);
+
+/// The objects of one node, and their writer.
+pub struct Writer {
+    api: Api<ServiceL2Status>,
+    node: Arc<str>,
+    owner: Option<OwnerReference>,
+    clock: Clock,
+    statuses: Statuses,
+    /// Services whose objects of other nodes are to be deleted, and since when.
+    inherited: BTreeSet<ServiceName>,
+    sweep_at: Option<Instant>,
+    is_sweeping: bool,
+    backoff: Backoff<ServiceName>,
+    /// Services that failed, until their pause is over.
+    failed: BTreeSet<ServiceName>,
+    requests: FuturesUnordered<BoxFuture<'static, Reply>>,
+}
+
+impl Writer {
+    /// A writer of the objects of `node` in `namespace`.
+    pub fn new(client: Client, namespace: &str, node: &str) -> Self {
+        Self {
+            api: Api::namespaced(client, namespace),
+            statuses: Statuses::new(node),
+            node: node.into(),
+            owner: None,
+            clock: Clock::start(),
+            inherited: BTreeSet::new(),
+            sweep_at: None,
+            is_sweeping: false,
+            backoff: Backoff::default(),
+            failed: BTreeSet::new(),
+            requests: FuturesUnordered::new(),
+        }
+    }
+
+    /// Writes until there is nobody left to give orders; from when the Pod that owns the objects is
+    /// known.
+    pub async fn run(
+        mut self,
+        mut orders: mpsc::Receiver<Order>,
+        mut owner: oneshot::Receiver<OwnerReference>,
+    ) {
+        loop {
+            let pause = self.clock.until(self.deadline()).unwrap_or(Duration::MAX);
+            tokio::select! {
+                order = orders.recv() => match order {
+                    Some(order) => self.obey(order),
+                    None => return,
+                },
+                Ok(owner) = &mut owner, if self.owner.is_none() => {
+                    self.statuses.own(owner.uid.clone());
+                    self.owner = Some(owner);
+                }
+                Some((subject, result)) = self.requests.next() => self.settle(subject, result),
+                () = time::sleep(pause) => {}
+            }
+            // All that is there, so that what comes together is one state.
+            while let Ok(order) = orders.try_recv() {
+                self.obey(order);
+            }
+            self.request();
+        }
+    }
+
+    fn deadline(&self) -> Option<Instant> {
+        let sweep = self.sweep_at.filter(|_| !self.is_sweeping);
+        proto::time::earliest([self.backoff.deadline(self.clock.now()), sweep])
+    }
+
+    fn obey(&mut self, order: Order) {
+        match order {
+            Order::Want(service, interfaces) => self.statuses.want(service, interfaces),
+            Order::Inherit(service) => {
+                self.inherited.insert(service);
+                let at = self.clock.now() + SWEEP_AFTER;
+                self.sweep_at.get_or_insert(at);
+            }
+            Order::See(object) => self.statuses.see(&object),
+            Order::Gone(name) => self.statuses.gone(&name),
+            Order::Synced => self.statuses.synced(),
+        }
+    }
+
+    fn settle(&mut self, subject: Subject, result: kube::Result<Option<Answer>>) {
+        let now = self.clock.now();
+        match (result, subject) {
+            (Ok(answer), Subject::Service(service)) => {
+                self.backoff.succeeded(&service);
+                match answer {
+                    Some(answer) => self.statuses.done(&service, answer),
+                    None => self.statuses.retry(&service),
+                }
+            }
+            (Ok(_), Subject::Inheritance(_)) => self.is_sweeping = false,
+            (Err(error), Subject::Service(service)) => {
+                tracing::debug!(%service, %error, "writing a ServiceL2Status; trying again");
+                self.backoff.failed(&service, now, chance());
+                self.failed.insert(service);
+            }
+            (Err(error), Subject::Inheritance(mut services)) => {
+                tracing::debug!(%error, "deleting ServiceL2Statuses of others; trying again");
+                self.inherited.append(&mut services);
+                self.sweep_at = Some(now + SWEEP_AGAIN);
+                self.is_sweeping = false;
+            }
+        }
+    }
+
+    /// Sends what is due.
+    fn request(&mut self) {
+        let now = self.clock.now();
+        let backoff = &self.backoff;
+        for service in self.failed.extract_if(.., |service| !backoff.is_waiting(service, now)) {
+            self.statuses.retry(&service);
+        }
+        while self.requests.len() < REQUESTS
+            && let Some((service, call)) = self.statuses.next_call()
+        {
+            self.requests.push(self.send(service, call));
+        }
+        if !self.is_sweeping && self.sweep_at.is_some_and(|at| at <= now) {
+            self.sweep_at = None;
+            self.is_sweeping = true;
+            self.inherited.retain(|service| self.statuses.is_wanted(service));
+            let services = std::mem::take(&mut self.inherited);
+            self.requests.push(sweep(self.api.clone(), Arc::clone(&self.node), services));
+        }
+    }
+
+    fn send(&self, service: ServiceName, call: Call) -> BoxFuture<'static, Reply> {
+        let (api, owner, node) = (self.api.clone(), self.owner.clone(), Arc::clone(&self.node));
+        Box::pin(async move {
+            let write = carry_out(&api, owner, &node, &service, call);
+            let result = time::timeout(WRITE_TIMEOUT, write).await;
+            let result = result.unwrap_or_else(|_| Err(too_late()));
+            (Subject::Service(service), result)
+        })
+    }
+}
+
+async fn carry_out(
+    api: &Api<ServiceL2Status>,
+    owner: Option<OwnerReference>,
+    node: &str,
+    service: &ServiceName,
+    call: Call,
+) -> kube::Result<Option<Answer>> {
+    let params = PatchParams::default();
+    let (name, answer) = match call {
+        Call::Create => {
+            let object = ServiceL2Status {
+                metadata: ObjectMeta {
+                    generate_name: Some(String::from("l2-")),
+                    labels: Some(labels(node, service)),
+                    owner_references: owner.map(|owner| vec![owner]),
+                    ..ObjectMeta::default()
+                },
+                ..ServiceL2Status::default()
+            };
+            let created = api.create(&PostParams::default(), &object).await?;
+            return Ok(Some(Answer::There(Box::new(created))));
+        }
+        Call::Adopt(name) => {
+            let metadata = json!({
+                "labels": labels(node, service),
+                "ownerReferences": [owner],
+            });
+            let patch = Patch::Merge(json!({ "metadata": metadata }));
+            let answer = api.patch(&name, &params, &patch).await;
+            (name, answer)
+        }
+        Call::Status(name, status) => {
+            let interfaces = (!status.interfaces.is_empty()).then_some(&status.interfaces);
+            let status = json!({
+                "node": status.node,
+                "serviceName": status.service_name,
+                "serviceNamespace": status.service_namespace,
+                // In a merge patch, `null` takes the field away.
+                "interfaces": interfaces,
+            });
+            let patch = Patch::Merge(json!({ "status": status }));
+            let answer = api.patch_status(&name, &params, &patch).await;
+            (name, answer)
+        }
+        Call::Delete(name) => {
+            return match api.delete(&name, &DeleteParams::default()).await {
+                Err(error) if !is_missing(&error) => Err(error),
+                Ok(_) | Err(_) => Ok(Some(Answer::Gone(name))),
+            };
+        }
+    };
+    match answer {
+        Ok(object) => Ok(Some(Answer::There(Box::new(object)))),
+        Err(error) if is_missing(&error) => Ok(Some(Answer::Gone(name))),
+        Err(error) => Err(error),
+    }
+}
+
+/// Deletes the objects of other nodes about these Services.
+fn sweep(
+    api: Api<ServiceL2Status>,
+    node: Arc<str>,
+    services: BTreeSet<ServiceName>,
+) -> BoxFuture<'static, Reply> {
+    Box::pin(async move {
+        let result = delete_others(&api, &node, &services).await;
+        (Subject::Inheritance(services), result.map(|()| None))
+    })
+}
+
+async fn delete_others(
+    api: &Api<ServiceL2Status>,
+    node: &str,
+    services: &BTreeSet<ServiceName>,
+) -> kube::Result<()> {
+    let mut params = ListParams::default().labels(&format!("{NODE_LABEL}!={node}")).limit(PAGE);
+    loop {
+        let page = time::timeout(WRITE_TIMEOUT, api.list_metadata(&params));
+        let page = page.await.unwrap_or_else(|_| Err(too_late()))?;
+        for object in &page.items {
+            let Some(name) = &object.metadata.name else { continue };
+            if !services.contains(&labelled(&object.metadata)) {
+                continue;
+            }
+            let how = DeleteParams::default();
+            let delete = api.delete(name, &how);
+            match time::timeout(WRITE_TIMEOUT, delete).await.unwrap_or_else(|_| Err(too_late())) {
+                Err(error) if !is_missing(&error) => return Err(error),
+                Ok(_) | Err(_) => tracing::debug!(name, "deleted what another node said"),
+            }
+        }
+        params.continue_token = page.metadata.continue_.filter(|token| !token.is_empty());
+        if params.continue_token.is_none() {
+            return Ok(());
+        }
+    }
+}
+
+fn is_missing(error: &Error) -> bool {
+    matches!(error, Error::Api(status) if status.code == 404)
+}
+
+fn too_late() -> Error {
+    Error::Service(Box::new(std::io::Error::from(std::io::ErrorKind::TimedOut)))
+}

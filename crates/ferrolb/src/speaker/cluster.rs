@@ -1,0 +1,480 @@
+//! `ferrolb speaker`: announces the Services of a real cluster from one node.
+//!
+//! What the watches see goes to the [`Speaker`]; what that does goes to Events, metrics and status
+//! objects. Nothing is announced before everything has been seen once, and what is announced stays
+//! so while the API server is away.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::io;
+use std::net::IpAddr;
+use std::path::Path;
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::{Context as _, anyhow, bail};
+use k8s_openapi::api::core::v1::Pod;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
+use kube::{Api, Client};
+use planner::facts::{Change, Facts};
+use planner::names::{NodeName, ServiceName};
+use proto::mesh::Station;
+use tokio::runtime;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::{mpsc, oneshot, watch};
+use tokio::time;
+
+use super::announced::{Announced, News};
+use super::excluded::{self, Excluded};
+use super::held::{Held, Holding};
+use super::{Effect, Identity, Observers, Speaker, touched};
+use crate::args;
+use crate::http::{self, Reach, tls};
+use crate::k8s::client::{self, WRITE_TIMEOUT};
+use crate::k8s::configuration_state::{Component, Report, Reporter};
+use crate::k8s::events::{EventType, Recorder};
+use crate::k8s::l2_status::writer::{Order, Writer};
+use crate::k8s::reference::Reference;
+use crate::k8s::retry::{Backoff, chance};
+use crate::metrics::{self, Config, Protocol, Update};
+use crate::net::clock::Clock;
+use crate::net::interfaces::{self, Interface};
+use crate::net::packet_socket;
+use crate::parse::live::Live;
+use crate::source::kube::{Kind, Scope, Seen, StatusObject, follow};
+use crate::told::Told;
+
+/// The source of our Events, as MetalLB names it.
+const COMPONENT: &str = "metallb-speaker";
+
+/// How much of what was seen is taken in before a decision.
+const BATCH: usize = 4096;
+
+/// How many orders may wait for the writer of status objects.
+const ORDERS: usize = 1024;
+
+/// For how long after the start a holder may have gone before this speaker could hear it.
+const STRANGER: Duration = Duration::from_secs(30);
+
+/// A file that MetalLB reads and this does not.
+const GOSSIP_FILE: &str = "/etc/metallb/memberlist/config.json";
+
+/// Runs until SIGTERM or SIGINT, then hands over to the other nodes.
+///
+/// # Errors
+///
+/// When it cannot start: no cluster is named anywhere, a mounted file is wrong, or packet sockets
+/// are not allowed.
+pub fn run(args: &args::Speaker) -> anyhow::Result<ExitCode> {
+    let runtime = runtime::Builder::new_current_thread().enable_all().build();
+    runtime.context("starting the async runtime")?.block_on(serve(args))?;
+    Ok(ExitCode::SUCCESS)
+}
+
+async fn serve(args: &args::Speaker) -> anyhow::Result<()> {
+    let station = Station::new(&args.node_name)
+        .map_err(|error| anyhow!("`--node-name {}`: {error}", args.node_name))?;
+    let excluded = Excluded::read(Path::new(excluded::FILE))?;
+    may_answer_arp()?;
+    let tls = tls::Settings::read(&args.tls)?;
+    let (client, own_namespace) = client::connect(args.kubeconfig.as_deref()).await?;
+    let namespace = args.namespace.clone().unwrap_or(own_namespace);
+    let mut terminate = signal(SignalKind::terminate()).context("listening for SIGTERM")?;
+    let mut interrupt = signal(SignalKind::interrupt()).context("listening for SIGINT")?;
+    let mut interfaces = interfaces::watch().await.context("listing network interfaces")?;
+    let node = NodeName(args.node_name.clone());
+    let metrics = metrics::Speaker::new(node.clone()).context("making metrics")?;
+    let (synced, is_ready) = watch::channel(false);
+    let servers = http::start(http::Servers {
+        health_reach: Reach::Loopback,
+        health_port: args.health_probe_port,
+        is_ready,
+        metrics_port: args.port,
+        metrics: metrics.process().clone(),
+        tls,
+        metrics_cert_dir: args.tls.metrics_cert_dir.clone(),
+        client: client.clone(),
+    })?;
+    for note in without_effect(args, Path::new(GOSSIP_FILE).exists()) {
+        tracing::warn!("{note}");
+    }
+    tracing::info!(node = args.node_name, namespace, class = args.lb_class, "started");
+
+    let identity = Identity { node, station, mesh_port: args.ml_bindport };
+    let scope = Scope::speaker(&namespace, &args.node_name, Some(&speaker_labels(args)));
+    let mut seen = follow(client.clone(), &scope);
+    let live = Live::new(&args.lb_class, &scope);
+    let written = Written::start(client.clone(), &namespace, &args.node_name, &args.pod_name);
+    let recorder = Recorder::start(client, COMPONENT);
+    let mut cluster = Cluster::new(identity, live, excluded, metrics, written, recorder);
+    cluster.change(vec![Change::IgnoreExcludeLabel(args.ignore_exclude_lb)]).await;
+    cluster.use_interfaces(&interfaces.borrow_and_update()).await?;
+    let held = Arc::clone(&cluster.held);
+    let mut batch = Vec::new();
+    loop {
+        tokio::select! {
+            _ = terminate.recv() => break,
+            _ = interrupt.recv() => break,
+            edits = held.changed() => cluster.hold(&edits).await,
+            Ok(()) = interfaces.changed() => {
+                cluster.use_interfaces(&interfaces.borrow_and_update()).await?;
+            }
+            count = seen.recv_many(&mut batch, BATCH) => {
+                if count == 0 {
+                    bail!("all watches of the API server have ended");
+                }
+                cluster.see(batch.drain(..)).await?;
+                synced.send_if_modified(|synced| {
+                    !std::mem::replace(synced, cluster.speaker.is_some())
+                        && cluster.speaker.is_some()
+                });
+            }
+        }
+    }
+    tracing::info!("leaving: the other nodes take over");
+    if let Some(speaker) = cluster.speaker {
+        tokio::task::spawn_blocking(|| speaker.leave()).await.context("handing over")?;
+    }
+    drop(servers);
+    Ok(())
+}
+
+/// Says before anything else whether the one right that everything needs is there.
+fn may_answer_arp() -> anyhow::Result<()> {
+    match packet_socket::probe() {
+        Ok(()) => Ok(()),
+        Err(error) if error.kind() == io::ErrorKind::PermissionDenied => bail!(
+            "answering ARP needs CAP_NET_RAW, which this process lacks: add NET_RAW to \
+             `securityContext.capabilities` of the container"
+        ),
+        Err(error) => Err(error).context("opening a packet socket"),
+    }
+}
+
+/// As in MetalLB, Pods are looked at only if there is an address to be heard at too.
+fn speaker_labels(args: &args::Speaker) -> String {
+    if args.ml_bindaddr.is_empty() { String::new() } else { args.ml_labels.clone() }
+}
+
+/// What was given and changes nothing, with the reason.
+fn without_effect(args: &args::Speaker, has_gossip_file: bool) -> Vec<String> {
+    let unused = &args.unused;
+    let bgp = "ferrolb will speak BGP itself";
+    let gossip = "speakers hear each other by heartbeats, not by gossip";
+    let given = [
+        (unused.bgp_type.is_some(), "METALLB_BGP_TYPE", bgp),
+        (unused.bgp_debounce_timeout.is_some(), "--bgp-debounce-timeout", bgp),
+        (unused.frrk8s_namespace.is_some(), "--frrk8s-namespace", bgp),
+        (unused.frrk8s_secret_passthrough, "--frrk8s-secret-passthrough", bgp),
+        (unused.ml_wan_config, "--ml-wan-config", gossip),
+        (has_gossip_file, GOSSIP_FILE, gossip),
+        (args.ml_secret_key_path.is_some(), "--ml-secret-key-path", gossip),
+        (!unused.pprof_bind_address.is_empty(), "--pprof-bind-address", "there is no Go profiler"),
+    ];
+    let given = given.into_iter().filter(|(is_given, ..)| *is_given);
+    given.map(|(_, what, why)| format!("`{what}` has no effect: {why}")).collect()
+}
+
+/// The loop's state.
+struct Cluster {
+    identity: Identity,
+    live: Live,
+    excluded: Excluded,
+    interfaces: Vec<Interface>,
+    /// What is known before all is.
+    facts: Facts,
+    /// Once everything has been seen.
+    speaker: Option<Speaker>,
+    held: Arc<Held>,
+    announced: Announced,
+    /// `metadata.uid` of Services, for Events.
+    uids: BTreeMap<ServiceName, String>,
+    metrics: metrics::Speaker,
+    written: Written,
+    recorder: Recorder,
+    clock: Clock,
+    problems: Told,
+    warnings: Told,
+}
+
+impl Cluster {
+    fn new(
+        identity: Identity,
+        live: Live,
+        excluded: Excluded,
+        metrics: metrics::Speaker,
+        written: Written,
+        recorder: Recorder,
+    ) -> Self {
+        Self {
+            identity,
+            live,
+            excluded,
+            interfaces: Vec::new(),
+            facts: Facts::default(),
+            speaker: None,
+            held: Arc::default(),
+            announced: Announced::default(),
+            uids: BTreeMap::new(),
+            metrics,
+            written,
+            recorder,
+            clock: Clock::start(),
+            problems: Told::default(),
+            warnings: Told::default(),
+        }
+    }
+
+    /// Takes in what the watches saw, and acts on what that means.
+    async fn see(&mut self, batch: impl Iterator<Item = Seen>) -> io::Result<()> {
+        for seen in batch {
+            self.live.take(&seen);
+            self.metrics.process().update(match &seen {
+                Seen::Misfit(..) | Seen::Unavailable(..) => Update::Failed,
+                Seen::Gone(_)
+                | Seen::Put(_)
+                | Seen::Service(..)
+                | Seen::Slice { .. }
+                | Seen::SpeakerPod { .. }
+                | Seen::Status(_)
+                | Seen::Synced(_) => Update::Taken,
+            });
+            match seen {
+                Seen::Service(name, Some(service)) => {
+                    self.uids.insert(name, service.metadata.uid.clone().unwrap_or_default());
+                }
+                Seen::Service(name, None) => _ = self.uids.remove(&name),
+                Seen::Status(object) => self.written.see(*object).await,
+                Seen::Synced(Kind::ServiceL2Status) => self.written.order(Order::Synced).await,
+                Seen::Unavailable(kind, cause) => {
+                    tracing::warn!("{kind} cannot be followed now: {cause}; trying again");
+                }
+                Seen::Gone(_)
+                | Seen::Misfit(..)
+                | Seen::Put(_)
+                | Seen::Slice { .. }
+                | Seen::SpeakerPod { .. }
+                | Seen::Synced(_) => (),
+            }
+        }
+        let changes = self.live.changes();
+        self.report();
+        self.change(changes).await;
+        if self.speaker.is_none() && self.live.is_synced() {
+            self.begin().await?;
+        }
+        Ok(())
+    }
+
+    /// Starts announcing.
+    async fn begin(&mut self) -> io::Result<()> {
+        let facts = std::mem::take(&mut self.facts);
+        let observers = Observers { held: Arc::clone(&self.held), metrics: self.metrics.clone() };
+        let mut speaker =
+            Speaker::start(self.identity.clone(), facts, &self.interfaces, Some(observers))?;
+        let effect = speaker.begin();
+        tracing::info!(addresses = speaker.planner().plan().candidacies.len(), "all was seen");
+        self.speaker = Some(speaker);
+        self.follow_up(effect, &BTreeMap::new()).await;
+        Ok(())
+    }
+
+    async fn change(&mut self, changes: Vec<Change>) {
+        let Some(speaker) = &mut self.speaker else {
+            changes.into_iter().for_each(|change| self.facts.apply(change));
+            return;
+        };
+        let since = self.clock.now();
+        let effect = speaker.apply(changes);
+        self.metrics.process().decided(self.clock.now() - since);
+        self.follow_up(effect, &BTreeMap::new()).await;
+    }
+
+    async fn use_interfaces(&mut self, table: &[Interface]) -> io::Result<()> {
+        self.interfaces = self.excluded.rest(table);
+        if let Some(speaker) = &mut self.speaker {
+            let effect = speaker.use_interfaces(&self.interfaces);
+            self.follow_up(effect, &BTreeMap::new()).await;
+        }
+        Ok(())
+    }
+
+    async fn hold(&mut self, edits: &BTreeMap<IpAddr, Holding>) {
+        self.follow_up(Effect::default(), edits).await;
+    }
+
+    /// Tells others what has been done.
+    async fn follow_up(&mut self, effect: Effect, held: &BTreeMap<IpAddr, Holding>) {
+        let Some(speaker) = &self.speaker else { return };
+        let plan = speaker.planner().plan();
+        for left in effect.diffs.iter().flat_map(|diff| &diff.silences_added) {
+            tracing::debug!("{left}");
+        }
+        let node = &self.identity.node;
+        for lack in effect.lacks.iter().filter(|lack| lack.is_misnamed && lack.is_first) {
+            let message = format!(
+                "the interfaces specified by LB IP \"{}\" doesn't exist in assigned node \
+                 \"{node}\" with protocol \"layer2\"",
+                lack.address
+            );
+            for name in &lack.services {
+                let about = reference(name, &self.uids);
+                self.recorder.tell(&about, EventType::Warning, "announceFailed", message.clone());
+            }
+        }
+        let inherited = held.iter().filter(|(_, holding)| **holding == Holding::Inherited);
+        let inherited = inherited.filter_map(|(address, _)| plan.candidacies.get(address));
+        let inherited: BTreeSet<_> = inherited.flat_map(|one| one.services.clone()).collect();
+        let touched = effect.diffs.iter().flat_map(touched);
+        let news = self.announced.update(plan, held, touched);
+        let is_stranger = self.clock.now() < proto::time::Instant::START + STRANGER;
+        for (name, news) in news {
+            let addresses = self.announced.addresses(&name);
+            let series = addresses.map(|address| (Protocol::Layer2, address)).collect();
+            self.metrics.announced(&name, series);
+            if news == News::Gained {
+                let message = format!("announcing from node \"{node}\" with protocol \"layer2\"");
+                let about = reference(&name, &self.uids);
+                self.recorder.tell(&about, EventType::Normal, "nodeAssigned", message);
+            }
+            let interfaces = self.announced.interfaces(plan, &name);
+            self.written.order(Order::Want(name.clone(), interfaces)).await;
+            if inherited.contains(&name) || news == News::Gained && is_stranger {
+                self.written.order(Order::Inherit(name)).await;
+            }
+        }
+    }
+
+    /// Says what is wrong with the settings, each once.
+    fn report(&mut self) {
+        if !self.live.is_synced() {
+            return;
+        }
+        let report = Report::of(self.live.problems_of_settings());
+        self.metrics.process().config(match &report {
+            Report::Invalid(_) => Config::Stale,
+            Report::Unknown | Report::Valid => Config::Current,
+        });
+        self.written.report(report);
+        for problem in self.problems.news(self.live.problems().map(ToString::to_string)) {
+            tracing::error!("{problem}");
+        }
+        let peers = self.live.settings().peers.keys();
+        let unspoken = peers.map(|peer| {
+            format!("BGPPeer {peer}: BGP is not spoken yet, so this router is told nothing")
+        });
+        let warnings = self.live.warnings().map(ToString::to_string).chain(unspoken);
+        for warning in self.warnings.news(warnings) {
+            tracing::warn!("{warning}");
+        }
+    }
+}
+
+fn reference(name: &ServiceName, uids: &BTreeMap<ServiceName, String>) -> Reference {
+    Reference::service(name, uids.get(name).map_or("", String::as_str))
+}
+
+/// The status objects of this node; they are written once the Pod that owns them is known.
+struct Written {
+    orders: mpsc::Sender<Order>,
+    report: watch::Sender<Option<Report>>,
+    losses: mpsc::Sender<()>,
+}
+
+impl Written {
+    fn start(client: Client, namespace: &str, node: &str, pod: &str) -> Self {
+        let (orders, to_write) = mpsc::channel(ORDERS);
+        let (report, to_report) = watch::channel(None);
+        let (losses, lost) = mpsc::channel(1);
+        let writer = Writer::new(client.clone(), namespace, node);
+        let (found, owner) = oneshot::channel();
+        tokio::spawn(writer.run(to_write, owner));
+        let (namespace, node, pod) = (namespace.to_owned(), node.to_owned(), pod.to_owned());
+        tokio::spawn(async move {
+            let owner = own_pod(&client, &namespace, &pod).await;
+            // The other one has ended: so does the process.
+            let _ = found.send(owner.clone());
+            let component = Component::Speaker(node);
+            let (reporter, writer) = Reporter::new(client, &namespace, component, owner);
+            tokio::join!(writer.run(), pass_on(reporter, to_report, lost));
+        });
+        Self { orders, report, losses }
+    }
+
+    async fn order(&self, order: Order) {
+        // The writer ends only with the process.
+        let _ = self.orders.send(order).await;
+    }
+
+    fn report(&self, report: Report) {
+        self.report.send_if_modified(|current| {
+            let report = Some(report);
+            let is_new = *current != report;
+            *current = report;
+            is_new
+        });
+    }
+
+    async fn see(&self, object: StatusObject) {
+        match object {
+            StatusObject::L2(status) => self.order(Order::See(Box::new(status))).await,
+            StatusObject::Gone(name) if name.kind == "ServiceL2Status" => {
+                self.order(Order::Gone(name.name)).await;
+            }
+            StatusObject::Gone(name) if name.kind == "ConfigurationState" => {
+                // Full means that it is known already.
+                let _ = self.losses.try_send(());
+            }
+            StatusObject::Bgp(_) | StatusObject::Configuration(_) | StatusObject::Gone(_) => (),
+        }
+    }
+}
+
+/// Hands reports on to the reporter until there are none any more.
+async fn pass_on(
+    reporter: Reporter,
+    mut reports: watch::Receiver<Option<Report>>,
+    mut losses: mpsc::Receiver<()>,
+) {
+    loop {
+        if let Some(report) = reports.borrow_and_update().clone() {
+            reporter.report(report);
+        }
+        tokio::select! {
+            changed = reports.changed() => if changed.is_err() { return },
+            Some(()) = losses.recv() => reporter.is_gone(),
+        }
+    }
+}
+
+/// The Pod that this runs in, as owner of what is written. Asked for until there is an answer.
+async fn own_pod(client: &Client, namespace: &str, name: &str) -> OwnerReference {
+    let pods: Api<Pod> = Api::namespaced(client.clone(), namespace);
+    let clock = Clock::start();
+    let (mut backoff, mut told) = (Backoff::default(), Told::default());
+    loop {
+        let answer = time::timeout(WRITE_TIMEOUT, pods.get_metadata(name)).await;
+        let cause = match answer {
+            Ok(Ok(pod)) => {
+                return OwnerReference {
+                    api_version: String::from("v1"),
+                    kind: String::from("Pod"),
+                    name: name.to_owned(),
+                    uid: pod.metadata.uid.unwrap_or_default(),
+                    ..OwnerReference::default()
+                };
+            }
+            Ok(Err(error)) => error.to_string(),
+            Err(_) => String::from("no answer in time"),
+        };
+        for cause in told.news([cause]) {
+            tracing::warn!(
+                "asking for the Pod {namespace}/{name} of `--pod-name`: {cause}; trying again, and \
+                 no status is written until then"
+            );
+        }
+        backoff.failed(&(), clock.now(), chance());
+        let pause = clock.until(backoff.deadline(clock.now())).unwrap_or(Duration::ZERO);
+        time::sleep(pause).await;
+    }
+}

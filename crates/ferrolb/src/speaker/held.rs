@@ -1,0 +1,62 @@
+//! News of which addresses this node answers for, from the thread that knows to async tasks.
+
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+use std::sync::{Mutex, PoisonError};
+
+use tokio::sync::Notify;
+
+/// Whether this node answers for an address, since an event.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Holding {
+    /// It does, and nobody was ever heard to do so before.
+    First,
+    /// It does, and another node did before.
+    Inherited,
+    /// It does not any more.
+    Lost,
+}
+
+/// A slot of news for one reader. It is bounded by the addresses there are: what was not read yet
+/// is overwritten, never queued.
+#[derive(Debug, Default)]
+pub struct Held {
+    edits: Mutex<BTreeMap<IpAddr, Holding>>,
+    bell: Notify,
+}
+
+impl Held {
+    /// Says of addresses whether this node answers for them from now on.
+    pub fn tell(&self, edits: &BTreeMap<IpAddr, Holding>) {
+        self.edits.lock().unwrap_or_else(PoisonError::into_inner).extend(edits);
+        self.bell.notify_one();
+    }
+
+    /// Waits for news, and takes all of them. Nothing is lost if it is not waited for to the end.
+    pub async fn changed(&self) -> BTreeMap<IpAddr, Holding> {
+        loop {
+            self.bell.notified().await;
+            let edits =
+                std::mem::take(&mut *self.edits.lock().unwrap_or_else(PoisonError::into_inner));
+            if !edits.is_empty() {
+                return edits;
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn the_reader_gets_the_latest_of_each_address() {
+        let [a, b] = ["192.0.2.1", "192.0.2.2"].map(|at| at.parse().unwrap());
+        let held = Held::default();
+        held.tell(&[(a, Holding::First), (b, Holding::Inherited)].into());
+        held.tell(&[(a, Holding::Lost)].into());
+        assert_eq!(held.changed().await, [(a, Holding::Lost), (b, Holding::Inherited)].into());
+        held.tell(&[(b, Holding::Lost)].into());
+        assert_eq!(held.changed().await, [(b, Holding::Lost)].into(), "taken once");
+    }
+}

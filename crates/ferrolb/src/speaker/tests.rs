@@ -1,0 +1,238 @@
+//! What the threads are told change by change, against what they are told of all at once.
+
+use planner::facts::{
+    Endpoint, Families, Family, L2Advertisement, Node, Pool, Reservations, Service, TrafficPolicy,
+};
+use planner::names::ServiceName;
+use planner::range::Range;
+use planner::selector::Labels;
+use proptest::prelude::*;
+
+use super::*;
+
+/// All that the threads know of what they were told.
+#[derive(Debug, Default, Eq, PartialEq)]
+struct Known {
+    stations: mesh::Stations,
+    candidacies: BTreeMap<IpAddr, ownership::Candidacy>,
+    scopes: BTreeMap<IpAddr, Interfaces>,
+    interfaces: Vec<Interface>,
+}
+
+impl Known {
+    fn read(&mut self, speaker: &Speaker) {
+        let (mesh, l2) = (speaker.mesh.take(), speaker.l2.take());
+        if let Some(stations) = mesh.stations {
+            self.stations = stations;
+        }
+        if let Some(interfaces) = l2.interfaces {
+            self.interfaces = interfaces;
+        }
+        merge(&mut self.candidacies, mesh.candidacies.unwrap_or_default());
+        merge(&mut self.scopes, l2.scopes);
+    }
+}
+
+fn merge<V>(map: &mut BTreeMap<IpAddr, V>, edits: BTreeMap<IpAddr, Option<V>>) {
+    for (at, value) in edits {
+        match value {
+            Some(value) => _ = map.insert(at, value),
+            None => _ = map.remove(&at),
+        }
+    }
+}
+
+/// A speaker whose orders nobody takes.
+fn idle(facts: Facts, interfaces: &[Interface]) -> Speaker {
+    let node = NodeName::from("n0");
+    let mut speaker = Speaker {
+        planner: Planner::new(node.clone(), facts),
+        node,
+        interfaces: interfaces.to_vec(),
+        names: Names::default(),
+        lacks: BTreeMap::new(),
+        mesh: Arc::new(Inbox::new().unwrap()),
+        l2: Arc::new(Inbox::new().unwrap()),
+        threads: Vec::new(),
+    };
+    speaker.begin();
+    speaker
+}
+
+fn address(last: u8) -> IpAddr {
+    IpAddr::from([192, 0, 2, last])
+}
+
+fn interface(name: &str, can_arp: bool) -> Interface {
+    Interface { index: 1, name: name.into(), mac: None, is_running: true, can_arp }
+}
+
+fn advertisement(interfaces: &[&str]) -> L2Advertisement {
+    let interfaces = interfaces.iter().map(|name| String::from(*name)).collect();
+    L2Advertisement { interfaces, ..L2Advertisement::default() }
+}
+
+fn base() -> Facts {
+    let range = Range::parse("192.0.2.0/24").unwrap();
+    let pool = Pool {
+        labels: Labels::new(),
+        ranges: vec![range],
+        auto_assign: true,
+        avoid_buggy_ips: false,
+        allocation: None,
+        is_draining: false,
+        namespace_quota: None,
+        reservations: Reservations::default(),
+    };
+    let node = |index: u8| {
+        let node = Node { internal_ips: vec![address(200 + index)], ..Node::default() };
+        (NodeName(format!("n{index}")), node)
+    };
+    Facts {
+        pools: [("main".into(), pool)].into(),
+        nodes: (0..3).map(node).collect(),
+        l2_advertisements: [("all".into(), advertisement(&[]))].into(),
+        ..Facts::default()
+    }
+}
+
+fn any_change() -> impl Strategy<Value = Change> {
+    let service = (0..4_u8, prop::option::of(0..4_u8)).prop_map(|(index, last)| {
+        let service = last.map(|last| Box::new(service(address(last))));
+        Change::Service(name(index), service)
+    });
+    let endpoints = (0..4_u8, prop::option::of(0..3_u8)).prop_map(|(index, node)| {
+        let endpoint = |node| Endpoint {
+            node: Some(NodeName(format!("n{node}"))),
+            is_healthy: true,
+            has_address: true,
+        };
+        Change::Endpoints(name(index), node.map(|node| vec![endpoint(node)]))
+    });
+    let node = (0..4_u8, prop::option::of((0..4_u8, any::<bool>()))).prop_map(|(index, node)| {
+        let node = node.map(|(last, is_excluded)| Node {
+            internal_ips: vec![address(200 + last)],
+            is_excluded,
+            ..Node::default()
+        });
+        Change::Node(NodeName(format!("n{index}")), node)
+    });
+    let names = prop::sample::select(vec![&[][..], &["eth0"], &["eth1"], &["eth0", "eth1"]]);
+    let advertisement = (0..2_u8, prop::option::of(names)).prop_map(|(index, names)| {
+        let advertisement = names.map(|names| Box::new(advertisement(names)));
+        Change::L2Advertisement(format!("ad{index}").as_str().into(), advertisement)
+    });
+    let speakers = prop::option::of(prop::collection::btree_set(0..4_u8, 0..4)).prop_map(|set| {
+        let names = |set: BTreeSet<u8>| set.iter().map(|one| NodeName(format!("n{one}"))).collect();
+        Change::Speakers(set.map(names))
+    });
+    prop_oneof![4 => service, 4 => endpoints, 2 => node, 2 => advertisement, 1 => speakers]
+}
+
+fn name(index: u8) -> ServiceName {
+    ServiceName::new("shop", format!("s{index}"))
+}
+
+fn service(address: IpAddr) -> Service {
+    Service {
+        created: None,
+        labels: Labels::new(),
+        addresses: vec![address],
+        requested_addresses: Vec::new(),
+        requested_pool: None,
+        sharing_key: Some(String::from("all")),
+        families: Families::Single(Family::V4),
+        address_count: 1,
+        traffic_policy: TrafficPolicy::Cluster,
+        ports: BTreeSet::new(),
+        pod_selector: Labels::new(),
+    }
+}
+
+/// One step: facts change, or interfaces do.
+#[derive(Clone, Debug)]
+enum Step {
+    Facts(Vec<Change>),
+    Interfaces(Vec<Interface>),
+}
+
+fn any_step() -> impl Strategy<Value = Step> {
+    let tables =
+        prop::collection::vec((prop::sample::select(vec!["eth0", "eth1"]), any::<bool>()), 0..3)
+            .prop_map(|table| table.into_iter().map(|(name, can)| interface(name, can)).collect());
+    prop_oneof![
+        4 => prop::collection::vec(any_change(), 1..4).prop_map(Step::Facts),
+        1 => tables.prop_map(Step::Interfaces),
+    ]
+}
+
+proptest! {
+    #[test]
+    fn after_each_step_the_threads_know_what_they_would_be_told_of_all(
+        first in prop::collection::vec(any_change(), 0..8),
+        steps in prop::collection::vec(any_step(), 1..12),
+    ) {
+        let mut facts = base();
+        first.into_iter().for_each(|change| facts.apply(change));
+        let mut interfaces = vec![interface("eth0", true)];
+        let mut speaker = idle(facts, &interfaces);
+        let mut known = Known::default();
+        known.read(&speaker);
+        for step in steps {
+            match step.clone() {
+                Step::Facts(changes) => _ = speaker.apply(changes),
+                Step::Interfaces(table) => {
+                    interfaces = table;
+                    speaker.use_interfaces(&interfaces);
+                }
+            }
+            known.read(&speaker);
+            let whole = idle(speaker.planner().facts().clone(), &interfaces);
+            let mut want = Known::default();
+            want.read(&whole);
+            prop_assert_eq!(&known, &want, "after {:?}", &step);
+            prop_assert_eq!(&speaker.lacks, &whole.lacks);
+        }
+    }
+}
+
+#[test]
+fn a_change_of_one_service_is_told_of_that_service_alone() {
+    let mut facts = base();
+    for index in 0..100 {
+        facts.apply(Change::Service(name(index), Some(Box::new(service(address(index))))));
+    }
+    let mut speaker = idle(facts, &[interface("eth0", true)]);
+    speaker.mesh.take();
+    speaker.l2.take();
+    let healthy = Endpoint { node: None, is_healthy: true, has_address: true };
+    speaker.apply(vec![Change::Endpoints(name(7), Some(vec![healthy]))]);
+    let mesh = speaker.mesh.take();
+    assert_eq!(mesh.stations, None);
+    assert_eq!(mesh.candidacies.unwrap().into_keys().collect::<Vec<_>>(), [address(7)]);
+    assert_eq!(speaker.l2.take().scopes.into_keys().collect::<Vec<_>>(), [address(7)]);
+}
+
+#[test]
+fn an_interface_that_is_not_there_is_missed_by_name() {
+    type Row<'a> = (&'a str, &'a [&'a str], &'a [Interface], Option<bool>);
+    let rows: [Row<'_>; 5] = [
+        ("all, and there is one", &[], &[interface("eth0", true)], None),
+        ("all, and there is none", &[], &[interface("lo", false)], Some(false)),
+        ("named and there", &["eth0"], &[interface("eth0", true)], None),
+        ("named and down", &["eth0"], &[interface("eth0", false)], Some(false)),
+        ("named and unknown", &["eth9"], &[interface("eth0", true)], Some(true)),
+    ];
+    for (case, names, table, want) in rows {
+        let mut facts = base();
+        facts.nodes.retain(|name, _| name.0 == "n0");
+        facts.apply(Change::L2Advertisement("all".into(), Some(Box::new(advertisement(names)))));
+        facts.apply(Change::Service(name(0), Some(Box::new(service(address(0))))));
+        let healthy = Endpoint { node: None, is_healthy: true, has_address: true };
+        facts.apply(Change::Endpoints(name(0), Some(vec![healthy])));
+        let speaker = idle(facts, table);
+        let lack = speaker.lacks.get(&address(0));
+        assert_eq!(lack.map(|lack| lack.is_misnamed), want, "{case}");
+        assert!(lack.is_none_or(|lack| lack.is_first), "{case}");
+    }
+}
