@@ -5,11 +5,14 @@ use std::process::ExitCode;
 use clap::Parser as _;
 
 mod bench;
+mod cache;
 mod codegen;
 mod command;
 mod demo;
 mod fuzz;
+mod go;
 mod install;
+mod kube;
 mod mutants;
 mod output;
 mod packages;
