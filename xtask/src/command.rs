@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use anyhow::Result;
 use clap::{Parser, Subcommand};
 
-use crate::{bench, cluster, codegen, demo, fuzz, install, mutants, test, tidy};
+use crate::{bench, cluster, codegen, demo, fuzz, image, install, mutants, test, tidy};
 
 #[derive(Parser)]
 #[command(bin_name = "cargo xtask", about, disable_help_subcommand = true)]
@@ -21,6 +21,7 @@ enum Command {
     Codegen(codegen::Arguments),
     Demo(demo::Arguments),
     Fuzz(fuzz::Arguments),
+    Image(image::Arguments),
     Install(install::Arguments),
     Mutants(mutants::Arguments),
     Test(test::Arguments),
@@ -36,6 +37,7 @@ impl Arguments {
             Command::Codegen(arguments) => codegen::run(arguments),
             Command::Demo(arguments) => demo::run(arguments),
             Command::Fuzz(arguments) => fuzz::run(arguments),
+            Command::Image(arguments) => image::run(arguments),
             Command::Install(arguments) => install::run(arguments),
             Command::Mutants(arguments) => mutants::run(arguments),
             Command::Test(arguments) => test::run(arguments),

@@ -12,6 +12,7 @@ mod command;
 mod demo;
 mod fuzz;
 mod go;
+mod image;
 mod install;
 mod kube;
 mod mutants;

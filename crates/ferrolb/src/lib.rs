@@ -3,7 +3,11 @@
 pub mod api;
 pub mod args;
 pub mod cli;
+pub mod controller;
+pub mod http;
+pub mod k8s;
 pub mod log;
+pub mod metrics;
 pub mod net;
 pub mod parse;
 pub mod source;

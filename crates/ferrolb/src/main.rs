@@ -1,15 +1,18 @@
 //! `ferrolb`: addresses for Services, announced on the network.
 
+use std::env;
 use std::process::ExitCode;
 
 use clap::Parser;
-use ferrolb::args::{Args, Command};
-use ferrolb::{cli, log, standalone};
+use ferrolb::args::{Args, Command, go};
+use ferrolb::{cli, controller, log, standalone};
 
 fn main() -> ExitCode {
-    let args = Args::parse();
-    log::start(args.log_level, args.log_format);
+    let args = Args::parse_from(go::arguments(env::args_os()));
+    let log_format = args.log_format.unwrap_or_else(|| args.command.log_format());
+    log::start(args.log_level, log_format);
     let result = match args.command {
+        Command::Controller(args) => controller::run(&args),
         Command::Standalone(args) => standalone::run(&args),
         Command::Plan(args) => cli::plan::run(&args),
         Command::Explain(args) => cli::explain::run(&args),

@@ -177,6 +177,7 @@ fn service(index: u32) -> Service {
         traffic_policy: TrafficPolicy::Cluster,
         ports: [80, 443].map(|number| Port { protocol: Protocol::Tcp, number }).into(),
         pod_selector: labels([("app.kubernetes.io/name", &app)]),
+        created: None,
     }
 }
 

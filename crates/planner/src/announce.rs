@@ -26,6 +26,7 @@ use crate::reason::{Protocol, Silence};
 
 pub use conflicts::{Clash, Conflict, conflicts};
 pub use planner::Planner;
+pub use selection::Selection;
 pub use standing::{Standing, standings};
 
 /// What `node` announces.

@@ -94,16 +94,16 @@ pub struct Pools<'a> {
 
 /// Gives addresses to every Service.
 ///
-/// Services that have addresses are served first, then those that ask for some, then the others:
-/// by name, or by hash with [`Choice::Hashed`]. Facts that contain the result give it again.
+/// Services that have addresses are served first, the oldest first, then those that ask for some,
+/// then the others: by name, or by hash with [`Choice::Hashed`]. Facts that contain the result give it again.
 pub fn assign_all(facts: &Facts, choice: Choice) -> Assignments {
     let pools = Pools::of(facts);
     let mut all = Assignments::default();
-    for (name, service) in &facts.services {
+    let mut holding: Vec<_> =
+        facts.services.iter().filter(|(_, service)| !service.addresses.is_empty()).collect();
+    holding.sort_by_key(|(_, service)| (service.created.is_none(), service.created));
+    for (name, service) in holding {
         let request = Request::new(name, service, pools);
-        if service.addresses.is_empty() {
-            continue;
-        }
         match request.keep(&all.ledger) {
             Ok(kept) => all.give(&request, kept),
             Err(refusal) => {

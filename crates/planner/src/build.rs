@@ -31,6 +31,7 @@ pub(crate) fn service(name: &str) -> Build {
         traffic_policy: TrafficPolicy::Cluster,
         ports: [port("TCP/80")].into(),
         pod_selector: Labels::new(),
+        created: None,
     };
     Build { name: name.parse().unwrap(), service }
 }
@@ -82,6 +83,12 @@ impl Build {
 
     pub(crate) fn labels<const N: usize>(mut self, pairs: [(&str, &str); N]) -> Self {
         self.service.labels = labels(pairs);
+        self
+    }
+
+    /// Was created so many seconds after 1970.
+    pub(crate) fn created(mut self, at: i64) -> Self {
+        self.service.created = Some(at);
         self
     }
 

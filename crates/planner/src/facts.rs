@@ -70,6 +70,9 @@ pub struct Service {
     /// Labels of its pods: two Services with `TrafficPolicy::Local` share an address only if these
     /// are the same.
     pub pod_selector: Labels,
+    /// When it was created, in seconds since 1970: of two Services with the same address the later
+    /// one gives it up. `None`, which nobody has created yet, is later than any.
+    pub created: Option<i64>,
 }
 
 /// The most addresses of one family that a Service can have, so that no status grows without end.

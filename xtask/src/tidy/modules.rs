@@ -22,7 +22,7 @@ pub(super) fn check(tree: &Tree) -> Vec<Finding> {
 fn in_package(path: &str) -> Option<&str> {
     match path.strip_prefix("crates/") {
         Some(rest) => rest.split_once('/').map(|(_, inside)| inside),
-        None => path.strip_prefix("xtask/"),
+        None => path.strip_prefix("xtask/").or_else(|| path.strip_prefix("fuzz/")),
     }
 }
 
@@ -33,7 +33,7 @@ fn is_checked(path: &str) -> bool {
 /// Files that cargo compiles by themselves.
 fn is_root(path: &str) -> bool {
     let Some(inside) = in_package(path) else { return false };
-    let alone = ["src/bin/", "tests/", "benches/", "examples/"];
+    let alone = ["src/bin/", "tests/", "benches/", "examples/", "libfuzzer/src/"];
     ["src/lib.rs", "src/main.rs", "build.rs"].contains(&inside)
         || alone
             .iter()

@@ -1,6 +1,7 @@
 //! Every flag and environment variable.
 
 mod controller;
+pub mod go;
 mod speaker;
 mod tls;
 
@@ -22,9 +23,9 @@ pub struct Args {
     /// The least important messages to show.
     #[arg(long, global = true, value_enum, default_value = "info", env = "FERROLB_LOG_LEVEL")]
     pub log_level: LogLevel,
-    /// How to write messages to standard error.
-    #[arg(long, global = true, value_enum, default_value = "text", env = "FERROLB_LOG_FORMAT")]
-    pub log_format: LogFormat,
+    /// How to write messages to standard error; by default as it suits the command.
+    #[arg(long, global = true, value_enum, env = "FERROLB_LOG_FORMAT")]
+    pub log_format: Option<LogFormat>,
     /// What to do.
     #[command(subcommand)]
     pub command: Command,
@@ -33,6 +34,8 @@ pub struct Args {
 /// The subcommands.
 #[derive(Debug, Subcommand)]
 pub enum Command {
+    /// Give Services of a cluster their addresses.
+    Controller(Box<Controller>),
     /// Give addresses and announce them from a directory of manifests, without Kubernetes.
     Standalone(Standalone),
     /// Show which addresses Services get and which nodes announce them.
@@ -43,6 +46,21 @@ pub enum Command {
     Simulate(simulate::Args),
     /// Say what is wrong with manifests, and where.
     Validate(validate::Args),
+}
+
+impl Command {
+    /// How messages are written unless a flag says it: for people, but for collectors of logs where
+    /// MetalLB does.
+    pub fn log_format(&self) -> LogFormat {
+        match self {
+            Self::Controller(_) => LogFormat::Json,
+            Self::Standalone(_)
+            | Self::Plan(_)
+            | Self::Explain(_)
+            | Self::Simulate(_)
+            | Self::Validate(_) => LogFormat::Text,
+        }
+    }
 }
 
 /// `ferrolb standalone`.
@@ -82,6 +100,6 @@ pub enum LogLevel {
 pub enum LogFormat {
     /// Lines for people.
     Text,
-    /// One JSON object a line.
+    /// One JSON object a line, with MetalLB's keys `ts`, `level`, `caller` and `msg`.
     Json,
 }

@@ -8,7 +8,11 @@ use super::tls::Tls;
 
 /// `ferrolb speaker`.
 #[derive(Debug, clap::Args)]
+#[command(args_override_self = true)]
 pub struct Speaker {
+    /// How to reach the API server; by default as the Pod that this runs in, or as `kubectl` does.
+    #[arg(long, value_name = "FILE")]
+    pub kubeconfig: Option<PathBuf>,
     /// Namespace of the settings; by default the one that this runs in.
     #[arg(long, value_name = "NAME", env = "METALLB_NAMESPACE")]
     pub namespace: Option<String>,

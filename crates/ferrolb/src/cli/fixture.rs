@@ -82,7 +82,6 @@ fn router(remote: u32) -> Peer {
         is_multihop: false,
         has_graceful_restart: false,
         is_dual_stack: false,
-        is_multiprotocol_disabled: false,
         vrf: None,
         password: None,
         bfd: None,

@@ -32,3 +32,8 @@ pub fn wall_micros() -> u64 {
     let since_epoch = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
     u64::try_from(since_epoch.as_micros()).unwrap_or(u64::MAX)
 }
+
+/// The time of day, which certificates are about.
+pub fn wall() -> SystemTime {
+    SystemTime::now()
+}

@@ -8,7 +8,7 @@ use planner::facts::Family;
 use planner::facts::bgp::{BgpAdvertisement, Community};
 use planner::names::{AdvertisementName, PeerName, PoolName};
 
-use super::advertisement::Choice;
+use super::advertisement::warn_of_no_match;
 use super::{Findings, Parsed, Referents, community, selector};
 use crate::api::{BGPAdvertisement, BGPAdvertisementSpec};
 use crate::source::object::{ObjectName, Objects};
@@ -26,7 +26,7 @@ pub(super) fn read(objects: &Objects, aliases: &Referents<Community>, parsed: &m
         if parsed.facts.bgp_advertisements.contains_key(&name) {
             findings.same_name("BGPAdvertisement");
         }
-        Choice::of_bgp(&fact).warn(objects, parsed, &mut findings);
+        warn_of_no_match(fact.selection(), objects, parsed, &mut findings);
         warn_of_peers(&object.spec, objects, &mut findings);
         let object = findings.object.clone();
         if let Some(fact) = findings.conclude(fact, parsed) {

@@ -86,7 +86,6 @@ fn fact(
         is_multihop: spec.ebgp_multi_hop == Some(true),
         has_graceful_restart: spec.enable_graceful_restart == Some(true),
         is_dual_stack: spec.dual_stack_address_family,
-        is_multiprotocol_disabled: spec.disable_mp,
         vrf: spec.vrf.clone().filter(|vrf| !vrf.is_empty()),
         password: password(object, &objects.secrets, findings),
         bfd: bfd(object, profiles, findings),

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use k8s_openapi::api::discovery::v1 as discovery;
+use k8s_openapi::api::discovery::v1::{self as discovery, EndpointConditions};
 use planner::facts::Endpoint;
 use planner::names::{NodeName, ServiceName};
 
@@ -10,7 +10,7 @@ use super::{Findings, Parsed};
 use crate::source::object::{ObjectName, Objects};
 
 /// The label that names the Service of a slice.
-const SERVICE_LABEL: &str = "kubernetes.io/service-name";
+pub const SERVICE_LABEL: &str = "kubernetes.io/service-name";
 
 /// Reads the slices of Services that are facts by now; others are nobody's concern.
 pub(super) fn read(objects: &Objects, parsed: &mut Parsed) {
@@ -48,15 +48,19 @@ pub(super) fn read(objects: &Objects, parsed: &mut Parsed) {
 }
 
 fn endpoint(endpoint: &discovery::Endpoint) -> Endpoint {
-    let conditions = endpoint.conditions.as_ref();
+    Endpoint {
+        node: endpoint.node_name.clone().map(NodeName),
+        is_healthy: is_healthy(endpoint.conditions.as_ref()),
+        has_address: !endpoint.addresses.is_empty(),
+    }
+}
+
+/// Whether an endpoint is ready, or terminating and still serving.
+pub fn is_healthy(conditions: Option<&EndpointConditions>) -> bool {
     let is_ready = conditions.and_then(|conditions| conditions.ready).unwrap_or(true);
     // Not ready but serving is a pod that terminates and still answers.
     let is_serving = conditions.and_then(|conditions| conditions.serving).unwrap_or(false);
-    Endpoint {
-        node: endpoint.node_name.clone().map(NodeName),
-        is_healthy: is_ready || is_serving,
-        has_address: !endpoint.addresses.is_empty(),
-    }
+    is_ready || is_serving
 }
 
 fn warn_of_services_without_slices(parsed: &mut Parsed) {

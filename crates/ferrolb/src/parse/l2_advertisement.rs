@@ -5,7 +5,7 @@ use std::ops::RangeInclusive;
 use planner::facts::L2Advertisement;
 use planner::names::{AdvertisementName, PoolName};
 
-use super::advertisement::Choice;
+use super::advertisement::warn_of_no_match;
 use super::{Findings, Parsed, selector};
 use crate::api;
 use crate::source::object::{ObjectName, Objects};
@@ -24,7 +24,7 @@ pub(super) fn read(objects: &Objects, parsed: &mut Parsed) {
         if parsed.facts.l2_advertisements.contains_key(&name) {
             findings.same_name("L2Advertisement");
         }
-        Choice::of_l2(&fact).warn(objects, parsed, &mut findings);
+        warn_of_no_match(fact.selection(), objects, parsed, &mut findings);
         if let Some(fact) = findings.conclude(fact, parsed) {
             parsed.facts.l2_advertisements.insert(name, fact);
         }

@@ -13,6 +13,7 @@ mod endpoint_slice;
 mod ip_address_pool;
 mod l2_advertisement;
 pub mod last_good;
+pub mod live;
 mod namespace;
 mod node;
 mod selector;
@@ -32,6 +33,8 @@ use kube::ResourceExt as _;
 use planner::facts::Facts;
 
 use crate::source::object::{ObjectName, Objects};
+
+pub use endpoint_slice::{SERVICE_LABEL, is_healthy};
 
 /// Something wrong in an object, which is left out because of it.
 #[derive(Clone, Debug, Eq, Ord, PartialEq, PartialOrd)]

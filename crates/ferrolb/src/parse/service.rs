@@ -14,29 +14,50 @@ use crate::source::object::ObjectName;
 /// Prefixes of annotations, the current one first: where both are present it counts, even empty.
 const PREFIXES: [&str; 2] = ["metallb.io", "metallb.universe.tf"];
 
+/// The class of a Service that names none.
+const NO_CLASS: &str = "";
+
 pub(super) fn read(services: &[Arc<core::Service>], parsed: &mut Parsed) {
     for service in services {
-        let Some(spec) = &service.spec else { continue };
-        if spec.type_.as_deref() != Some("LoadBalancer") {
-            continue;
+        match class(service) {
+            None => (),
+            Some(NO_CLASS) => read_one(service, parsed),
+            Some(class) => warn_of_class(service, class, parsed),
         }
-        let mut findings = Findings::about(ObjectName::of("Service", &service.metadata));
-        let class = spec.load_balancer_class.as_deref().filter(|class| !class.is_empty());
-        let fact = match class {
-            None => Some(fact(service, spec, &mut findings)),
-            Some(class) => {
-                let message = format!("class `{class}` is served by another load balancer");
-                let help = "remove the field if ferrolb should serve it";
-                findings.warning("spec.loadBalancerClass", message, help);
-                None
-            }
-        };
-        if let Some(fact) = findings.conclude(fact, parsed).flatten() {
-            let metadata = service.metadata.clone();
-            let namespace = metadata.namespace.unwrap_or_default();
-            let name = ServiceName::new(namespace, metadata.name.unwrap_or_default());
-            parsed.facts.services.insert(name, fact);
-        }
+    }
+}
+
+/// The class of a Service of type LoadBalancer; [`None`] for another type.
+fn class(service: &core::Service) -> Option<&str> {
+    let spec = service.spec.as_ref()?;
+    let is_balanced = spec.type_.as_deref() == Some("LoadBalancer");
+    is_balanced.then(|| spec.load_balancer_class.as_deref().unwrap_or(NO_CLASS))
+}
+
+/// Whether a Service is of type LoadBalancer and of a class; the empty one is that of Services that
+/// name none.
+pub(super) fn is_of_class(service: &core::Service, wanted: &str) -> bool {
+    class(service) == Some(wanted)
+}
+
+fn warn_of_class(service: &core::Service, class: &str, parsed: &mut Parsed) {
+    let mut findings = Findings::about(ObjectName::of("Service", &service.metadata));
+    let message = format!("class `{class}` is served by another load balancer");
+    let help = "remove the field if ferrolb should serve it";
+    findings.warning("spec.loadBalancerClass", message, help);
+    findings.conclude((), parsed);
+}
+
+/// Reads a Service of type LoadBalancer, whatever its class.
+pub(super) fn read_one(service: &core::Service, parsed: &mut Parsed) {
+    let Some(spec) = &service.spec else { return };
+    let mut findings = Findings::about(ObjectName::of("Service", &service.metadata));
+    let fact = fact(service, spec, &mut findings);
+    if let Some(fact) = findings.conclude(fact, parsed) {
+        let metadata = service.metadata.clone();
+        let namespace = metadata.namespace.unwrap_or_default();
+        let name = ServiceName::new(namespace, metadata.name.unwrap_or_default());
+        parsed.facts.services.insert(name, fact);
     }
 }
 
@@ -69,6 +90,7 @@ fn fact(service: &core::Service, spec: &core::ServiceSpec, findings: &mut Findin
         traffic_policy: traffic_policy(spec, findings),
         ports: ports(spec, findings),
         pod_selector: spec.selector.clone().unwrap_or_default().into(),
+        created: service.metadata.creation_timestamp.as_ref().map(|time| time.0.as_second()),
         addresses,
     }
 }

@@ -2,9 +2,10 @@
 
 use std::collections::BTreeSet;
 
+use planner::facts::L2Advertisement;
+use planner::facts::bgp::BgpAdvertisement;
 use planner::names::{PeerName, PoolName};
 
-use super::advertisement::Choice;
 use super::{Findings, Parsed};
 use crate::source::object::{ObjectName, Objects};
 
@@ -21,9 +22,9 @@ fn pools(objects: &Objects, parsed: &mut Parsed) {
         let name = PoolName(object.metadata.name.clone().unwrap_or_default());
         let facts = &parsed.facts;
         let Some(pool) = facts.pools.get(&name) else { continue };
-        let l2 = facts.l2_advertisements.values().map(Choice::of_l2);
-        let bgp = facts.bgp_advertisements.values().map(Choice::of_bgp);
-        if !l2.chain(bgp).any(|choice| choice.has_pool(&name, pool)) {
+        let l2 = facts.l2_advertisements.values().map(L2Advertisement::selection);
+        let bgp = facts.bgp_advertisements.values().map(BgpAdvertisement::selection);
+        if !l2.chain(bgp).any(|selection| selection.pool(&name, pool)) {
             let mut findings = Findings::about(ObjectName::of("IPAddressPool", &object.metadata));
             let message = "neither an L2Advertisement nor a BGPAdvertisement selects the pool, so \
                            its addresses are not announced";

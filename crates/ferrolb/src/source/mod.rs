@@ -7,6 +7,7 @@
 
 pub mod document;
 pub mod files;
+pub mod kube;
 pub mod locate;
 pub mod object;
 pub mod pin;

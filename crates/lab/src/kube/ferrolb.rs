@@ -22,8 +22,11 @@ pub const NAMESPACE: &str = "metallb-system";
 /// The labels by which speakers find one another.
 pub const SPEAKER_LABELS: &str = "app=metallb,component=speaker";
 
-/// Who may do what.
+/// Who may do what, where `deploy/base` is not there to say it.
 const ROLES: &str = include_str!("roles.yaml");
+
+/// The port of the webhooks in a controller.
+const WEBHOOK_PORT: u16 = 9443;
 
 /// The last part of the address of the first controller's host, `192.0.2.91`.
 const FIRST_CONTROLLER: u8 = 91;
@@ -54,11 +57,7 @@ impl Installation {
     ///
     /// When the API server refuses one.
     pub fn new(plane: &ControlPlane, binary: &Path) -> Result<Self> {
-        plane.apply(ROLES)?;
-        plane.apply_directory(&definitions())?;
-        let api = plane.api();
-        api.put(&workload("Deployment", "controller"))?;
-        api.put(&workload("DaemonSet", "speaker"))?;
+        apply_manifests(plane)?;
         let controller = plane.kubeconfig_for_service_account(NAMESPACE, "controller")?;
         let speaker = plane.kubeconfig_for_service_account(NAMESPACE, "speaker")?;
         Ok(Self { binary: binary.to_owned(), controller, speaker })
@@ -81,6 +80,7 @@ impl Installation {
         let host = lan.attach(&name, FIRST_CONTROLLER + number)?;
         let owner = owner(plane, "Deployment", "controller")?;
         write_pod(plane, &name, &owner, "controller", &host)?;
+        plane.api().put(&webhook_endpoint(&name, &host))?;
         let process = self.run_controller(&name, &host, extra)?;
         Ok(Pod { name, process, host: Some(host) })
     }
@@ -178,10 +178,36 @@ impl Installed {
     }
 }
 
-/// The CustomResourceDefinitions, found from the source tree that this was built in.
+/// The manifests, found from the source tree that this was built in.
 #[must_use]
-pub fn definitions() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("../../deploy/crds")
+pub fn deploy() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../../deploy")
+}
+
+/// What a user does: `kubectl apply -k deploy/base`.
+fn apply_manifests(plane: &ControlPlane) -> Result<()> {
+    let base = deploy().join("base");
+    if base.is_dir() {
+        return plane.apply(&plane.kubectl(&["kustomize", &base.to_string_lossy()])?);
+    }
+    plane.apply(ROLES)?;
+    plane.apply_directory(&deploy().join("crds"))?;
+    plane.api().put(&workload("Deployment", "controller"))?;
+    plane.api().put(&workload("DaemonSet", "speaker"))
+}
+
+/// A controller behind the Service through which the API server reaches the webhooks.
+fn webhook_endpoint(name: &str, host: &Host) -> Value {
+    json!({
+        "apiVersion": "discovery.k8s.io/v1", "kind": "EndpointSlice",
+        "metadata": {
+            "name": format!("metallb-webhook-service-{name}"), "namespace": NAMESPACE,
+            "labels": {"kubernetes.io/service-name": "metallb-webhook-service"},
+        },
+        "addressType": "IPv4",
+        "endpoints": [{"addresses": [host.ipv4], "conditions": {"ready": true}}],
+        "ports": [{"name": "", "port": WEBHOOK_PORT, "protocol": "TCP"}],
+    })
 }
 
 /// A Deployment or DaemonSet that nobody acts upon: Pods need an owner.

@@ -28,7 +28,6 @@ pub(super) fn external() -> Peer {
         is_multihop: false,
         has_graceful_restart: false,
         is_dual_stack: false,
-        is_multiprotocol_disabled: false,
         vrf: None,
         password: None,
         bfd: None,

@@ -315,13 +315,10 @@ impl Peer {
 
     /// Whether routes of a family go over the session.
     fn carries(&self, family: Family) -> bool {
-        let is_multiprotocol = !self.is_multiprotocol_disabled;
         match self.at {
-            PeerAddress::Ip(address) => {
-                Family::of(address) == family || (self.is_dual_stack && is_multiprotocol)
-            }
-            // The addresses on such a link are IPv6 addresses.
-            PeerAddress::Interface(_) => family == Family::V6 || is_multiprotocol,
+            PeerAddress::Ip(address) => Family::of(address) == family || self.is_dual_stack,
+            // Such a link has only IPv6 addresses, which are next hops of both (RFC 8950).
+            PeerAddress::Interface(_) => true,
         }
     }
 }

@@ -9,16 +9,20 @@ use crate::selector::{Labels, Selector};
 
 /// The selectors of an advertisement. An empty list selects everything.
 #[derive(Clone, Copy)]
-pub(super) struct Selection<'a> {
-    pools: &'a BTreeSet<PoolName>,
-    pool_selectors: &'a [Selector],
-    node_selectors: &'a [Selector],
-    service_selectors: &'a [Selector],
+pub struct Selection<'a> {
+    /// Pools by name.
+    pub pools: &'a BTreeSet<PoolName>,
+    /// Pools by label; these and those by name add up.
+    pub pool_selectors: &'a [Selector],
+    /// Nodes by label.
+    pub node_selectors: &'a [Selector],
+    /// Services by label.
+    pub service_selectors: &'a [Selector],
 }
 
 impl Selection<'_> {
     /// By name or by label; all pools only if neither is given.
-    pub(super) fn pool(&self, name: &PoolName, pool: &Pool) -> bool {
+    pub fn pool(&self, name: &PoolName, pool: &Pool) -> bool {
         let selects_all = self.pools.is_empty() && self.pool_selectors.is_empty();
         let mut selectors = self.pool_selectors.iter();
         selects_all
@@ -26,11 +30,13 @@ impl Selection<'_> {
             || selectors.any(|selector| selector.matches(&pool.labels))
     }
 
-    pub(super) fn node(&self, labels: &Labels) -> bool {
+    /// Any of the selectors may match.
+    pub fn node(&self, labels: &Labels) -> bool {
         matches_any(self.node_selectors, labels)
     }
 
-    pub(super) fn service(&self, service: &Service) -> bool {
+    /// Any of the selectors may match.
+    pub fn service(&self, service: &Service) -> bool {
         matches_any(self.service_selectors, &service.labels)
     }
 }
@@ -41,7 +47,8 @@ pub(super) fn matches_any(selectors: &[Selector], labels: &Labels) -> bool {
 }
 
 impl L2Advertisement {
-    pub(super) fn selection(&self) -> Selection<'_> {
+    /// What it is for.
+    pub fn selection(&self) -> Selection<'_> {
         Selection {
             pools: &self.pools,
             pool_selectors: &self.pool_selectors,
@@ -52,7 +59,8 @@ impl L2Advertisement {
 }
 
 impl BgpAdvertisement {
-    pub(super) fn selection(&self) -> Selection<'_> {
+    /// What it is for.
+    pub fn selection(&self) -> Selection<'_> {
         Selection {
             pools: &self.pools,
             pool_selectors: &self.pool_selectors,

@@ -728,3 +728,25 @@ fn filled_facts_hold_what_was_given_and_nothing_else() {
     let addresses: Vec<_> = facts.services.values().map(|one| one.addresses.clone()).collect();
     assert_eq!(addresses, [vec![address("192.0.2.1")], vec![]]);
 }
+
+#[test]
+fn of_two_with_the_same_address_the_one_created_later_gives_it_up() {
+    let has = |name: &str| service(name).has(["192.0.2.1"]);
+    let rows = [
+        ("the older has the later name", has("a").created(2), has("b").created(1), "b"),
+        ("the older has the earlier name", has("a").created(1), has("b").created(2), "a"),
+        ("created at once", has("a").created(1), has("b").created(1), "a"),
+        ("one is not created yet", has("a"), has("b").created(9), "b"),
+        ("neither is", has("a"), has("b"), "a"),
+    ];
+    for (name, a, b, keeps) in rows {
+        let facts = facts([a, b], [("p", pool(["192.0.2.0/29"]))]);
+        let all = assign_all(&facts, Choice::FirstFree);
+        let addresses =
+            |name: &str| all.given[&name.parse::<ServiceName>().unwrap()].addresses.clone();
+        let other = if keeps == "a" { "b" } else { "a" };
+        assert_eq!(addresses(keeps), [address("192.0.2.1")], "{name}");
+        assert_eq!(addresses(other), [address("192.0.2.0")], "{name}");
+        assert_eq!(all.lost.len(), 1, "{name}");
+    }
+}

@@ -93,8 +93,6 @@ pub struct Peer {
     pub has_graceful_restart: bool,
     /// The session carries both families whatever its transport is.
     pub is_dual_stack: bool,
-    /// Only the family of the transport, and no capability for it (deprecated).
-    pub is_multiprotocol_disabled: bool,
     /// The VRF of the node that the session is in.
     pub vrf: Option<String>,
     /// The key of TCP MD5 (RFC 2385).

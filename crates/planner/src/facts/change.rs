@@ -53,6 +53,42 @@ impl Change {
 }
 
 impl Facts {
+    /// What makes these facts the `new` ones, and nothing more.
+    pub fn changes_to(&self, new: &Self) -> Vec<Change> {
+        let mut changes = Vec::new();
+        differ(&self.pools, &new.pools, |name, value| {
+            changes.push(Change::Pool(name.clone(), value.cloned().map(Box::new)));
+        });
+        differ(&self.l2_advertisements, &new.l2_advertisements, |name, value| {
+            changes.push(Change::L2Advertisement(name.clone(), value.cloned().map(Box::new)));
+        });
+        differ(&self.bgp_advertisements, &new.bgp_advertisements, |name, value| {
+            changes.push(Change::BgpAdvertisement(name.clone(), value.cloned().map(Box::new)));
+        });
+        differ(&self.peers, &new.peers, |name, value| {
+            changes.push(Change::Peer(name.clone(), value.cloned().map(Box::new)));
+        });
+        differ(&self.nodes, &new.nodes, |name, value| {
+            changes.push(Change::Node(name.clone(), value.cloned()));
+        });
+        differ(&self.namespaces, &new.namespaces, |name, value| {
+            changes.push(Change::Namespace(name.clone(), value.cloned()));
+        });
+        if self.speakers != new.speakers {
+            changes.push(Change::Speakers(new.speakers.clone()));
+        }
+        if self.ignore_exclude_label != new.ignore_exclude_label {
+            changes.push(Change::IgnoreExcludeLabel(new.ignore_exclude_label));
+        }
+        differ(&self.services, &new.services, |name, value| {
+            changes.push(Change::Service(name.clone(), value.cloned().map(Box::new)));
+        });
+        differ(&self.endpoints, &new.endpoints, |name, value| {
+            changes.push(Change::Endpoints(name.clone(), value.cloned()));
+        });
+        changes
+    }
+
     /// Makes the facts say what `change` says.
     pub fn apply(&mut self, change: Change) {
         match change {
@@ -71,6 +107,22 @@ impl Facts {
             Change::Speakers(new) => self.speakers = new,
             Change::IgnoreExcludeLabel(new) => self.ignore_exclude_label = new,
         }
+    }
+}
+
+/// Tells each entry that is in `after` and not so in `before`, and each that is gone.
+fn differ<K: Ord, V: PartialEq>(
+    before: &BTreeMap<K, V>,
+    after: &BTreeMap<K, V>,
+    mut tell: impl FnMut(&K, Option<&V>),
+) {
+    for (key, value) in after {
+        if before.get(key) != Some(value) {
+            tell(key, Some(value));
+        }
+    }
+    for key in before.keys().filter(|key| !after.contains_key(key)) {
+        tell(key, None);
     }
 }
 

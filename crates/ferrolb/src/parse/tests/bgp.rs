@@ -52,7 +52,6 @@ fn a_peer_keeps_all_that_it_says() {
         is_multihop: true,
         has_graceful_restart: true,
         is_dual_stack: true,
-        is_multiprotocol_disabled: true,
         vrf: Some("red".to_owned()),
         password: Some(Password("swordfish".to_owned())),
         bfd: Some(BfdProfile {

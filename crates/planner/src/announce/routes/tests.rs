@@ -400,15 +400,12 @@ fn a_session_carries_the_family_of_its_transport() {
     let at = |text| Peer { at: PeerAddress::Ip(address(text)), ..external() };
     let unnumbered = || Peer { at: PeerAddress::Interface("eth0".into()), ..external() };
     let dual = |peer| Peer { is_dual_stack: true, ..peer };
-    let plain = |peer| Peer { is_multiprotocol_disabled: true, ..peer };
     let rows = [
         ("IPv4", at("198.51.100.1"), "192.0.2.10/32"),
         ("IPv6", at("fe80::1"), "fc00::a/128"),
         ("IPv4 and both families", dual(at("198.51.100.1")), "192.0.2.10/32 fc00::a/128"),
         ("IPv6 and both families", dual(at("fe80::1")), "192.0.2.10/32 fc00::a/128"),
         ("an interface", unnumbered(), "192.0.2.10/32 fc00::a/128"),
-        ("IPv4 without the capability", plain(dual(at("198.51.100.1"))), "192.0.2.10/32"),
-        ("an interface without the capability", plain(unnumbered()), "fc00::a/128"),
     ];
     let build = web().needs(RequireDual).has(["192.0.2.10", "fc00::a"]);
     for (name, peer, want) in rows {

@@ -1,0 +1,102 @@
+//! `ferrolb controller`: gives Services their addresses and writes that down.
+//!
+//! | file | what |
+//! | --- | --- |
+//! | [`desk`] | the decisions, and what has to be written: values in, values out |
+//! | [`shelf`] | Services as the API server has them |
+//! | [`office`] | the loop: watches in, writes out |
+//! | [`leadership`] | which of several controllers decides |
+//! | [`census`] | what a new leader has to have seen before it decides |
+
+mod census;
+mod desk;
+mod leadership;
+mod office;
+mod shelf;
+
+use std::process::ExitCode;
+
+use anyhow::Context as _;
+use kube::Client;
+use tokio::runtime;
+use tokio::signal::unix::{SignalKind, signal};
+
+use self::leadership::Leadership;
+use self::office::Office;
+use crate::args::{Controller, WebhookMode};
+use crate::k8s::events::Recorder;
+use crate::k8s::retry::chance;
+use crate::k8s::{client, memberlist_secret};
+use crate::net::clock::Clock;
+use crate::source::kube::{Scope, follow};
+
+/// The source of our Events, as MetalLB names it.
+const COMPONENT: &str = "metallb-controller";
+
+/// One thread for decisions, one so that the lease is renewed meanwhile.
+const THREADS: usize = 2;
+
+/// Runs until SIGTERM or SIGINT, then lets another controller take over.
+///
+/// # Errors
+///
+/// When it cannot start: no cluster is named anywhere.
+pub fn run(args: &Controller) -> anyhow::Result<ExitCode> {
+    let runtime = runtime::Builder::new_multi_thread().worker_threads(THREADS).enable_all().build();
+    runtime.context("starting the async runtime")?.block_on(serve(args))?;
+    Ok(ExitCode::SUCCESS)
+}
+
+async fn serve(args: &Controller) -> anyhow::Result<()> {
+    let (client, own_namespace) = client::connect(None).await?;
+    let namespace = args.namespace.clone().unwrap_or(own_namespace);
+    tracing::info!(namespace, class = args.lb_class, "started");
+    // Webhooks, health and metrics are started here: on each replica, whoever has the lease.
+    match args.webhook_mode {
+        WebhookMode::OnlyWebhook => terminated()?.await,
+        WebhookMode::Disabled | WebhookMode::Enabled => {
+            give_addresses(args, client, &namespace).await?;
+        }
+    }
+    Ok(())
+}
+
+async fn give_addresses(args: &Controller, client: Client, namespace: &str) -> anyhow::Result<()> {
+    let terminated = terminated()?;
+    let clock = Clock::start();
+    let identity = format!("{}_{:016x}", args.pod_name, chance());
+    let seen = follow(client.clone(), &Scope::controller(namespace));
+    let leadership = Leadership::start(client.clone(), namespace, identity, clock);
+    let recorder = Recorder::start(client.clone(), COMPONENT);
+    let secret = make_secret(args, &client, namespace);
+    let office = Office::new(client.clone(), &args.lb_class, leadership.permit(), recorder, clock);
+    tokio::select! {
+        () = office.run(seen) => {}
+        () = terminated => {}
+        () = secret => {}
+    }
+    tracing::info!("leaving: another controller takes over");
+    leadership.leave().await;
+    Ok(())
+}
+
+/// Makes the Secret of the speakers if that is wished for, then does nothing, for ever.
+async fn make_secret(args: &Controller, client: &Client, namespace: &str) {
+    if !args.ml_secret_name.is_empty() {
+        memberlist_secret::keep_trying(client, namespace, &args.ml_secret_name, &args.deployment)
+            .await;
+    }
+    std::future::pending::<()>().await;
+}
+
+/// Waits for SIGTERM or SIGINT; listens from now on.
+fn terminated() -> anyhow::Result<impl Future<Output = ()>> {
+    let mut terminate = signal(SignalKind::terminate()).context("listening for SIGTERM")?;
+    let mut interrupt = signal(SignalKind::interrupt()).context("listening for SIGINT")?;
+    Ok(async move {
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+        }
+    })
+}

@@ -1,0 +1,380 @@
+//! The loop: what the watches see goes to the desk, what the desk wants is written.
+
+use std::collections::BTreeMap;
+use std::mem;
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::future::BoxFuture;
+use futures_util::stream::{FuturesUnordered, StreamExt as _};
+use k8s_openapi::api::core::v1 as core;
+use kube::api::{Api, PostParams};
+use kube::{Client, Error};
+use planner::converge::News;
+use planner::names::{PoolName, ServiceName};
+use proto::time::earliest;
+use tokio::sync::mpsc;
+use tokio::time;
+
+use super::census::Census;
+use super::desk::Desk;
+use super::leadership::Permit;
+use super::shelf::Freshness;
+use crate::api::IPAddressPool;
+use crate::k8s::client::WRITE_TIMEOUT;
+use crate::k8s::events::{EventType, Recorder};
+use crate::k8s::pool_status::PoolStatuses;
+use crate::k8s::reference::Reference;
+use crate::k8s::retry::{Backoff, chance};
+use crate::k8s::service_status;
+use crate::net::clock::Clock;
+use crate::parse::live::Live;
+use crate::source::kube::{Scope, Seen};
+use crate::source::object::Object;
+use crate::told::Told;
+
+/// How many Services are written at once.
+const WRITES: usize = 64;
+
+/// How much of what was seen is taken in before a decision.
+const BATCH: usize = 4096;
+
+/// After which time the Services are counted again if not all of them have been seen: one may have
+/// gone meanwhile.
+const COUNT_AGAIN: Duration = Duration::from_secs(1);
+
+/// The loop, and what it knows.
+pub(super) struct Office {
+    client: Client,
+    permit: Permit,
+    recorder: Recorder,
+    clock: Clock,
+    live: Live,
+    desk: Desk,
+    pools: PoolStatuses,
+    stage: Stage,
+    backoff: Backoff<ServiceName>,
+    /// What is told about Services once they are written.
+    untold: BTreeMap<ServiceName, Vec<News>>,
+    requests: FuturesUnordered<BoxFuture<'static, Answer>>,
+    problems: Told,
+}
+
+/// How far this controller is on its way to decide.
+#[derive(Debug)]
+enum Stage {
+    /// Another one does.
+    Following,
+    /// It is its turn, in this term, and Services are being counted.
+    Counting(u64),
+    /// They are counted, and not all have been seen.
+    CatchingUp(u64, Census),
+    /// It does, in this term.
+    Leading(u64),
+}
+
+/// The answer to a request.
+enum Answer {
+    Service(ServiceName, Result<Box<core::Service>, Failure>),
+    Pool(Result<Box<IPAddressPool>, Failure>),
+    /// The Services, for this term.
+    Counted(u64, kube::Result<Census>),
+}
+
+/// Why a write was not carried out, as far as is known.
+enum Failure {
+    /// The lease was lost meanwhile.
+    NotInCharge,
+    /// There was no answer in time.
+    NoAnswer,
+    /// The API server refused it.
+    Refused(Error),
+}
+
+impl Office {
+    pub(super) fn new(
+        client: Client,
+        class: &str,
+        permit: Permit,
+        recorder: Recorder,
+        clock: Clock,
+    ) -> Self {
+        Self {
+            client,
+            permit,
+            recorder,
+            clock,
+            live: Live::new(class, Scope::controller("").kinds()),
+            desk: Desk::default(),
+            pools: PoolStatuses::default(),
+            stage: Stage::Following,
+            backoff: Backoff::default(),
+            untold: BTreeMap::new(),
+            requests: FuturesUnordered::new(),
+            problems: Told::default(),
+        }
+    }
+
+    /// Runs until the watches end.
+    pub(super) async fn run(mut self, mut seen: mpsc::Receiver<Seen>) {
+        let (mut batch, mut permit) = (Vec::new(), self.permit.clone());
+        loop {
+            self.stage();
+            self.decide();
+            self.write();
+            let pause = self.pause();
+            tokio::select! {
+                count = seen.recv_many(&mut batch, BATCH) => {
+                    if count == 0 {
+                        return;
+                    }
+                    self.take(mem::take(&mut batch));
+                }
+                Some(answer) = self.requests.next(), if !self.requests.is_empty() => {
+                    self.answered(answer);
+                }
+                () = permit.changed() => {}
+                () = time::sleep(pause) => {}
+            }
+        }
+    }
+
+    fn take(&mut self, batch: Vec<Seen>) {
+        for seen in batch {
+            match &seen {
+                Seen::Service(name, service) => self.see(name.clone(), service.clone()),
+                Seen::Put(Object::IPAddressPool(pool)) => {
+                    let name = PoolName(pool.metadata.name.clone().unwrap_or_default());
+                    self.pools.see(name, Some(pool.clone()));
+                    self.live.take(&seen);
+                }
+                Seen::Gone(name) if name.kind == "IPAddressPool" => {
+                    self.pools.see(PoolName(name.name.clone()), None);
+                    self.live.take(&seen);
+                }
+                Seen::Unavailable(kind, cause) => {
+                    tracing::warn!(
+                        "cannot follow {kind} now, nothing is changed because of it: {cause}"
+                    );
+                    self.live.take(&seen);
+                }
+                Seen::Put(_) | Seen::Gone(_) | Seen::Synced(_) => self.live.take(&seen),
+            }
+        }
+        self.understand();
+    }
+
+    fn see(&mut self, name: ServiceName, service: Option<Arc<core::Service>>) {
+        if self.desk.see(&name, service.as_deref()) == Freshness::Stale {
+            return;
+        }
+        if service.is_none() {
+            self.backoff.succeeded(&name);
+            self.untold.remove(&name);
+            if let Stage::CatchingUp(_, census) = &mut self.stage {
+                census.forget(&name);
+            }
+        }
+        self.live.take(&Seen::Service(name, service));
+    }
+
+    /// Hands on what has another meaning now.
+    fn understand(&mut self) {
+        for change in self.live.changes() {
+            self.desk.change(change);
+        }
+        let problems = self.live.problems().map(ToString::to_string);
+        for problem in self.problems.news(problems) {
+            tracing::error!("{problem}");
+        }
+    }
+
+    /// Starts or stops to decide.
+    fn stage(&mut self) {
+        let term = self.permit.term().filter(|_| self.live.is_synced());
+        let known = match &self.stage {
+            Stage::Following => None,
+            Stage::Counting(term) | Stage::CatchingUp(term, _) | Stage::Leading(term) => {
+                Some(*term)
+            }
+        };
+        if term != known {
+            if matches!(self.stage, Stage::Leading(_)) {
+                tracing::info!("another controller decides from now on");
+            }
+            self.desk.follow();
+            self.untold.clear();
+            self.stage = match term {
+                None => Stage::Following,
+                Some(term) => self.count(term, Duration::ZERO),
+            };
+        }
+        if let Stage::CatchingUp(term, census) = &mut self.stage
+            && census.is_seen_by(&self.desk)
+        {
+            tracing::info!("this controller decides from now on");
+            self.stage = Stage::Leading(*term);
+            self.desk.lead();
+        }
+    }
+
+    fn count(&mut self, term: u64, pause: Duration) -> Stage {
+        let client = self.client.clone();
+        self.requests.push(Box::pin(async move {
+            time::sleep(pause).await;
+            let census = time::timeout(WRITE_TIMEOUT, Census::take(client)).await;
+            Answer::Counted(
+                term,
+                census.unwrap_or_else(|_| {
+                    Err(Error::ReadEvents(std::io::ErrorKind::TimedOut.into()))
+                }),
+            )
+        }));
+        Stage::Counting(term)
+    }
+
+    fn decide(&mut self) {
+        if !matches!(self.stage, Stage::Leading(_)) || !self.desk.is_due() {
+            return;
+        }
+        for (name, news) in self.desk.decide() {
+            tracing::info!("{name}: {news}");
+            match self.desk.is_wrong(&name) {
+                true => self.untold.entry(name).or_default().push(news),
+                false => tell(&self.recorder, &name, self.desk.uid(&name), &news),
+            }
+        }
+        self.pools.want(&self.desk.usage());
+    }
+
+    /// Starts as many writes as may be under way.
+    fn write(&mut self) {
+        if self.permit.term().is_none() || !matches!(self.stage, Stage::Leading(_)) {
+            return;
+        }
+        let now = self.clock.now();
+        let free = WRITES.saturating_sub(self.requests.len());
+        if free > 0 {
+            let ready = self.desk.ready().filter(|name| !self.backoff.is_waiting(name, now));
+            for name in ready.take(free).cloned().collect::<Vec<_>>() {
+                let Some(write) = self.desk.begin(&name) else { continue };
+                let write = write_service(self.client.clone(), self.permit.clone(), name, write);
+                self.requests.push(Box::pin(write));
+            }
+        }
+        if let Some(pool) = self.pools.next(now) {
+            self.requests.push(Box::pin(write_pool(
+                self.client.clone(),
+                self.permit.clone(),
+                pool,
+            )));
+        }
+    }
+
+    /// How long there is nothing to do if nothing happens.
+    fn pause(&self) -> Duration {
+        let now = self.clock.now();
+        let deadline = earliest([self.backoff.deadline(now), self.pools.deadline()]);
+        self.clock.until(deadline).unwrap_or(Duration::from_secs(60))
+    }
+
+    fn answered(&mut self, answer: Answer) {
+        match answer {
+            Answer::Service(name, Ok(service)) => self.service_written(name, *service),
+            Answer::Service(name, Err(failure)) => {
+                self.desk.written(&name, None);
+                self.service_failed(&name, &failure);
+            }
+            Answer::Pool(pool) => {
+                if let Err(Failure::Refused(error)) = &pool {
+                    tracing::debug!("the status of a pool is not written: {error}");
+                }
+                self.pools.written(pool.ok().map(|pool| *pool));
+            }
+            Answer::Counted(term, census) if matches!(self.stage, Stage::Counting(now) if now == term) =>
+            {
+                self.stage = match census {
+                    Ok(census) => Stage::CatchingUp(term, census),
+                    Err(error) => {
+                        tracing::warn!("cannot list Services yet: {error}");
+                        self.count(term, COUNT_AGAIN)
+                    }
+                };
+            }
+            Answer::Counted(_, _) => (),
+        }
+    }
+
+    fn service_written(&mut self, name: ServiceName, mut service: core::Service) {
+        service.metadata.managed_fields = None;
+        self.backoff.succeeded(&name);
+        let about = Reference::from(&service);
+        for key in service_status::deprecated(&service) {
+            let message = format!("Service uses deprecated annotation {key}");
+            self.recorder.tell(&about, EventType::Warning, "deprecatedAnnotation", message);
+        }
+        for news in self.untold.remove(&name).unwrap_or_default() {
+            tell(&self.recorder, &name, self.desk.uid(&name), &news);
+        }
+        if self.desk.written(&name, Some(&service)) == Freshness::New {
+            self.live.take(&Seen::Service(name, Some(Arc::new(service))));
+            self.understand();
+        }
+    }
+
+    fn service_failed(&mut self, name: &ServiceName, failure: &Failure) {
+        self.backoff.failed(name, self.clock.now(), chance());
+        match failure {
+            Failure::NotInCharge => (),
+            Failure::NoAnswer => tracing::warn!("{name}: no answer to the write of its status"),
+            Failure::Refused(Error::Api(status)) if matches!(status.code, 404 | 409) => {
+                // The watch shows the Service as it is now.
+                tracing::debug!("{name}: has changed while its status was written");
+            }
+            Failure::Refused(error) => {
+                tracing::warn!("{name}: its status is not written, and tried again: {error}");
+            }
+        }
+    }
+}
+
+fn tell(recorder: &Recorder, name: &ServiceName, uid: &str, news: &News) {
+    let event_type = if news.is_warning() { EventType::Warning } else { EventType::Normal };
+    let about = Reference::service(name, uid);
+    recorder.tell(&about, event_type, news.label(), news.to_string());
+}
+
+async fn write_service(
+    client: Client,
+    permit: Permit,
+    name: ServiceName,
+    service: core::Service,
+) -> Answer {
+    let services: Api<core::Service> = Api::namespaced(client, &name.namespace);
+    let params = PostParams::default();
+    let written = services.replace_status(&name.name, &params, &service);
+    let answer = send(&permit, written).await;
+    Answer::Service(name, answer.map(Box::new))
+}
+
+async fn write_pool(client: Client, permit: Permit, pool: IPAddressPool) -> Answer {
+    let namespace = pool.metadata.namespace.clone().unwrap_or_default();
+    let name = pool.metadata.name.clone().unwrap_or_default();
+    let pools: Api<IPAddressPool> = Api::namespaced(client, &namespace);
+    let params = PostParams::default();
+    Answer::Pool(send(&permit, pools.replace_status(&name, &params, &pool)).await.map(Box::new))
+}
+
+/// Writes if this process is still in charge at this very moment.
+async fn send<T>(
+    permit: &Permit,
+    write: impl Future<Output = kube::Result<T>>,
+) -> Result<T, Failure> {
+    if permit.term().is_none() {
+        return Err(Failure::NotInCharge);
+    }
+    match time::timeout(WRITE_TIMEOUT, write).await {
+        Ok(answer) => answer.map_err(Failure::Refused),
+        Err(_) => Err(Failure::NoAnswer),
+    }
+}

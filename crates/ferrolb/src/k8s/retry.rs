@@ -1,0 +1,99 @@
+//! When to try again what failed.
+
+use std::collections::BTreeMap;
+use std::hash::{BuildHasher as _, Hasher as _, RandomState};
+use std::time::Duration;
+
+use proto::time::Instant;
+
+/// The pause after the first failure, and the longest one.
+const FIRST: Duration = Duration::from_millis(50);
+const LONGEST: Duration = Duration::from_secs(60);
+
+/// Pauses between attempts, for each object its own: they double, each is shortened by up to half
+/// by chance, so that what failed together is not tried again together.
+#[derive(Clone, Debug)]
+pub struct Backoff<K> {
+    pauses: BTreeMap<K, Pause>,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Pause {
+    failures: u32,
+    until: Instant,
+}
+
+impl<K> Default for Backoff<K> {
+    fn default() -> Self {
+        Self { pauses: BTreeMap::new() }
+    }
+}
+
+impl<K: Clone + Ord> Backoff<K> {
+    /// Counts a failure: `key` waits from `now` on. `chance` is any number.
+    pub fn failed(&mut self, key: &K, now: Instant, chance: u64) {
+        let pause = self.pauses.entry(key.clone()).or_insert(Pause { failures: 0, until: now });
+        let longest = FIRST.saturating_mul(1 << pause.failures.min(16)).min(LONGEST);
+        pause.failures = pause.failures.saturating_add(1);
+        pause.until = now + (longest - shortened(longest, chance));
+    }
+
+    /// Forgets the failures of `key`.
+    pub fn succeeded(&mut self, key: &K) {
+        self.pauses.remove(key);
+    }
+
+    /// Whether `key` has to wait.
+    pub fn is_waiting(&self, key: &K, now: Instant) -> bool {
+        self.pauses.get(key).is_some_and(|pause| pause.until > now)
+    }
+
+    /// When the next of those that wait at `now` need not any more.
+    pub fn deadline(&self, now: Instant) -> Option<Instant> {
+        self.pauses.values().map(|pause| pause.until).filter(|until| *until > now).min()
+    }
+}
+
+/// A number that nobody can foresee.
+pub fn chance() -> u64 {
+    RandomState::new().build_hasher().finish()
+}
+
+/// Up to half of `pause`, by `chance`.
+fn shortened(pause: Duration, chance: u64) -> Duration {
+    let part = u32::try_from(chance % 1024).unwrap_or(0);
+    pause / 2 / 1024 * part
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pauses_double_up_to_a_limit_and_end_with_a_success() {
+        let (mut backoff, mut now) = (Backoff::default(), Instant::START);
+        let mut pauses = Vec::new();
+        for _ in 0..14 {
+            backoff.failed(&"web", now, 0);
+            assert!(backoff.is_waiting(&"web", now));
+            assert!(!backoff.is_waiting(&"other", now), "each object has its own");
+            let until = backoff.deadline(now).unwrap();
+            pauses.push((until - now).as_millis());
+            now = until;
+            assert!(!backoff.is_waiting(&"web", now));
+        }
+        assert_eq!(pauses[..4], [50, 100, 200, 400]);
+        assert_eq!(pauses[12..], [60_000, 60_000]);
+        backoff.succeeded(&"web");
+        backoff.failed(&"web", now, 0);
+        assert_eq!(backoff.deadline(now), Some(now + FIRST));
+    }
+
+    #[test]
+    fn chance_shortens_a_pause_by_less_than_half() {
+        for chance in [0, 1, 512, 1023, 1024, u64::MAX] {
+            let pause = LONGEST - shortened(LONGEST, chance);
+            assert!(pause > LONGEST / 2 && pause <= LONGEST, "{chance}: {pause:?}");
+        }
+    }
+}

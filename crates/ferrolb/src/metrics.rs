@@ -1,0 +1,544 @@
+//! Metrics: MetalLB's under their names and labels, our own under `ferrolb_`.
+//!
+//! One set a process, made in its `run`; clones of a set count into the same series. A series of
+//! something that is gone, such as a pool, goes with it.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
+use std::net::IpAddr;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use planner::names::{NodeName, PoolName, ServiceName};
+use planner::usage::Usage;
+use prometheus::core::Collector;
+use prometheus::{
+    Gauge, GaugeVec, Histogram, HistogramOpts, IntCounter, IntCounterVec, IntGauge, IntGaugeVec,
+    Opts, Registry, TextEncoder,
+};
+
+/// How long a decision may take, in seconds: from one Service to a whole large cluster.
+const DECISION_BUCKETS: [f64; 8] = [0.000_1, 0.000_5, 0.002, 0.01, 0.05, 0.2, 1.0, 5.0];
+
+/// What every process of ours counts, and the page that shows it.
+#[derive(Clone, Debug)]
+pub struct Process {
+    registry: Registry,
+    updates: IntCounter,
+    update_errors: IntCounter,
+    config_loaded: IntGauge,
+    config_stale: IntGauge,
+    decisions: Histogram,
+}
+
+/// How a change that the API server told of was taken.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Update {
+    /// All of it is in force.
+    Taken,
+    /// Something of it could not be done, and is tried again.
+    Failed,
+}
+
+/// Which settings are in force.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Config {
+    /// All that there are.
+    Current,
+    /// For some, what they said before, as they cannot be used as they are now.
+    Stale,
+}
+
+impl Process {
+    fn new() -> prometheus::Result<Self> {
+        let registry = Registry::new();
+        let build = gauges("ferrolb_build_info", "The program that runs; always 1.", &["version"])?;
+        build.with_label_values(&[env!("CARGO_PKG_VERSION")]).set(1);
+        added(&registry, build)?;
+        let client = |name: &str| format!("metallb_k8s_client_{name}");
+        let decisions = HistogramOpts::new(
+            "ferrolb_decision_duration_seconds",
+            "Time from a change that was read to the decision what follows from it.",
+        );
+        Ok(Self {
+            updates: added(
+                &registry,
+                IntCounter::new(
+                    client("updates_total"),
+                    "Number of k8s object updates that have been processed.",
+                )?,
+            )?,
+            update_errors: added(
+                &registry,
+                IntCounter::new(
+                    client("update_errors_total"),
+                    "Number of k8s object updates that failed for some reason.",
+                )?,
+            )?,
+            config_loaded: added(
+                &registry,
+                IntGauge::new(
+                    client("config_loaded_bool"),
+                    "1 if the MetalLB configuration was successfully loaded at least once.",
+                )?,
+            )?,
+            config_stale: added(
+                &registry,
+                IntGauge::new(
+                    client("config_stale_bool"),
+                    "1 if running on a stale configuration, because the latest config failed to load.",
+                )?,
+            )?,
+            decisions: added(
+                &registry,
+                Histogram::with_opts(decisions.buckets(DECISION_BUCKETS.to_vec()))?,
+            )?,
+            registry,
+        })
+    }
+
+    /// Counts a change that the API server told of.
+    pub fn update(&self, update: Update) {
+        self.updates.inc();
+        if update == Update::Failed {
+            self.update_errors.inc();
+        }
+    }
+
+    /// Says which settings are in force from now on.
+    pub fn config(&self, config: Config) {
+        match config {
+            Config::Current => {
+                self.config_loaded.set(1);
+                self.config_stale.set(0);
+            }
+            Config::Stale => self.config_stale.set(1),
+        }
+    }
+
+    /// Counts a decision that took this long.
+    pub fn decided(&self, took: Duration) {
+        self.decisions.observe(took.as_secs_f64());
+    }
+
+    /// All series in the text format of Prometheus.
+    pub fn render(&self) -> String {
+        // It writes into memory, and each family was checked when it was added.
+        TextEncoder::new().encode_to_string(&self.registry.gather()).unwrap_or_default()
+    }
+}
+
+/// What the controller counts.
+#[derive(Clone, Debug)]
+pub struct Controller {
+    process: Process,
+    pools: Pools,
+    is_leader: IntGauge,
+    admissions: IntCounterVec,
+    certificate_expiry: Gauge,
+}
+
+/// The series of pools.
+#[derive(Clone, Debug)]
+struct Pools {
+    addresses: GaugeVec,
+    in_use: GaugeVec,
+    addresses_v4: GaugeVec,
+    in_use_v4: GaugeVec,
+    addresses_v6: GaugeVec,
+    in_use_v6: GaugeVec,
+    /// Those that have series.
+    known: Arc<Mutex<BTreeSet<PoolName>>>,
+}
+
+/// Which of the replicas a controller is.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Role {
+    /// The one that gives addresses.
+    Leader,
+    /// One that waits for the leader to fail.
+    Follower,
+}
+
+/// What became of a request that a webhook answered.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Admission {
+    /// Allowed.
+    Allowed,
+    /// Refused for what the object says.
+    Denied,
+    /// Not answered, as something that was needed failed.
+    Failed,
+}
+
+impl Admission {
+    /// The value of the label `result`.
+    pub fn label(self) -> &'static str {
+        match self {
+            Self::Allowed => "allowed",
+            Self::Denied => "denied",
+            Self::Failed => "failed",
+        }
+    }
+}
+
+impl Controller {
+    /// Metrics that nothing was counted in yet.
+    ///
+    /// # Errors
+    ///
+    /// Two metrics have the same name: a defect of ours.
+    pub fn new() -> prometheus::Result<Self> {
+        let process = Process::new()?;
+        let registry = &process.registry;
+        let admissions = Opts::new(
+            "ferrolb_webhook_requests_total",
+            "Requests that the webhooks answered, by kind of object and result.",
+        );
+        Ok(Self {
+            pools: Pools::new(registry)?,
+            is_leader: added(
+                registry,
+                IntGauge::new("ferrolb_leader", "1 if this replica gives addresses.")?,
+            )?,
+            admissions: added(registry, IntCounterVec::new(admissions, &["kind", "result"])?)?,
+            certificate_expiry: added(
+                registry,
+                Gauge::new(
+                    "ferrolb_webhook_certificate_expiry_timestamp_seconds",
+                    "When the certificate of the webhooks expires, in Unix time.",
+                )?,
+            )?,
+            process,
+        })
+    }
+
+    /// What every process counts, and the page.
+    pub fn process(&self) -> &Process {
+        &self.process
+    }
+
+    /// Shows how much of each pool is in use. Pools that are not among these any more vanish.
+    pub fn pools(&self, usage: &BTreeMap<PoolName, Usage>) {
+        self.pools.show(usage);
+    }
+
+    /// Says whether this replica leads from now on.
+    pub fn role(&self, role: Role) {
+        self.is_leader.set(i64::from(role == Role::Leader));
+    }
+
+    /// Counts a request about an object of `kind`, which must be one of our own names of kinds.
+    pub fn admission(&self, kind: &'static str, admission: Admission) {
+        self.admissions.with_label_values(&[kind, admission.label()]).inc();
+    }
+
+    /// Shows until when the certificate of the webhooks is good.
+    pub fn certificate_expires(&self, at: SystemTime) {
+        let since = at.duration_since(UNIX_EPOCH).unwrap_or_default();
+        self.certificate_expiry.set(since.as_secs_f64());
+    }
+}
+
+impl Pools {
+    fn new(registry: &Registry) -> prometheus::Result<Self> {
+        let gauges = |name: &str, help: &str| {
+            let opts = Opts::new(format!("metallb_allocator_{name}"), help);
+            added(registry, GaugeVec::new(opts, &["pool"])?)
+        };
+        Ok(Self {
+            addresses: gauges("addresses_total", "Number of usable IP addresses, per pool")?,
+            in_use: gauges("addresses_in_use_total", "Number of IP addresses in use, per pool")?,
+            addresses_v4: gauges(
+                "ipv4_addresses_total",
+                "Number of usable IPv4 addresses, per pool",
+            )?,
+            in_use_v4: gauges(
+                "ipv4_addresses_in_use_total",
+                "Number of IPv4 addresses in use, per pool",
+            )?,
+            addresses_v6: gauges(
+                "ipv6_addresses_total",
+                "Number of usable IPv6 addresses, per pool",
+            )?,
+            in_use_v6: gauges(
+                "ipv6_addresses_in_use_total",
+                "Number of IPv6 addresses in use, per pool",
+            )?,
+            known: Arc::default(),
+        })
+    }
+
+    fn show(&self, usage: &BTreeMap<PoolName, Usage>) {
+        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        for PoolName(gone) in known.iter().filter(|pool| !usage.contains_key(pool)) {
+            for gauges in self.all() {
+                // It is an error only if there is no such series, which is what is wanted.
+                let _ = gauges.remove_label_values(&[gone]);
+            }
+        }
+        for (PoolName(pool), Usage { v4, v6 }) in usage {
+            let values = [
+                v4.capacity.saturating_add(v6.capacity),
+                v4.used.saturating_add(v6.used),
+                v4.capacity,
+                v4.used,
+                v6.capacity,
+                v6.used,
+            ];
+            for (gauges, value) in self.all().into_iter().zip(values) {
+                gauges.with_label_values(&[pool]).set(value as f64);
+            }
+        }
+        *known = usage.keys().cloned().collect();
+    }
+
+    fn all(&self) -> [&GaugeVec; 6] {
+        let Self { addresses, in_use, addresses_v4, in_use_v4, addresses_v6, in_use_v6, .. } = self;
+        [addresses, in_use, addresses_v4, in_use_v4, addresses_v6, in_use_v6]
+    }
+}
+
+/// What a speaker counts.
+#[derive(Clone, Debug)]
+pub struct Speaker {
+    process: Process,
+    node: NodeName,
+    announced: IntGaugeVec,
+    requests_received: IntCounterVec,
+    responses_sent: IntCounterVec,
+    gratuitous_sent: IntCounterVec,
+    /// What has series.
+    known: Arc<Mutex<Announced>>,
+}
+
+type Announced = BTreeMap<ServiceName, BTreeSet<(Protocol, IpAddr)>>;
+
+/// How an address is announced.
+#[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
+pub enum Protocol {
+    /// By ARP or NDP.
+    Layer2,
+    /// To routers.
+    Bgp,
+}
+
+impl fmt::Display for Protocol {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Layer2 => "layer2",
+            Self::Bgp => "bgp",
+        })
+    }
+}
+
+/// What was seen or sent on the LAN for an address that this node holds.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Layer2 {
+    /// Somebody asked for it.
+    RequestReceived,
+    /// It was answered.
+    ResponseSent,
+    /// It was announced without being asked for.
+    GratuitousSent,
+}
+
+impl Speaker {
+    /// Metrics of the speaker on `node` that nothing was counted in yet.
+    ///
+    /// # Errors
+    ///
+    /// Two metrics have the same name: a defect of ours.
+    pub fn new(node: NodeName) -> prometheus::Result<Self> {
+        let process = Process::new()?;
+        let registry = &process.registry;
+        let announced = gauges(
+            "metallb_speaker_announced",
+            "Services being announced from this node. This is desired state, it does not guarantee \
+             that the routing protocols have converged.",
+            &["service", "protocol", "node", "ip"],
+        )?;
+        let layer2 = |name: &str, help: &str| {
+            let opts = Opts::new(format!("metallb_layer2_{name}"), help);
+            added(registry, IntCounterVec::new(opts, &["ip"])?)
+        };
+        Ok(Self {
+            node,
+            announced: added(registry, announced)?,
+            requests_received: layer2(
+                "requests_received",
+                "Number of layer2 requests received for owned IPs",
+            )?,
+            responses_sent: layer2(
+                "responses_sent",
+                "Number of layer2 responses sent for owned IPs in response to requests",
+            )?,
+            gratuitous_sent: layer2(
+                "gratuitous_sent",
+                "Number of gratuitous layer2 packets sent for owned IPs as a result of failovers",
+            )?,
+            known: Arc::default(),
+            process,
+        })
+    }
+
+    /// What every process counts, and the page.
+    pub fn process(&self) -> &Process {
+        &self.process
+    }
+
+    /// Shows what this node announces of a Service now, which may be nothing.
+    pub fn announced(&self, service: &ServiceName, now: BTreeSet<(Protocol, IpAddr)>) {
+        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        let before = known.remove(service).unwrap_or_default();
+        for at in now.difference(&before) {
+            self.announced.with_label_values(&self.labels(service, *at)).set(1);
+        }
+        for at in before.difference(&now) {
+            // It is an error only if there is no such series, which is what is wanted.
+            let _ = self.announced.remove_label_values(&self.labels(service, *at));
+        }
+        if !now.is_empty() {
+            known.insert(service.clone(), now);
+        }
+    }
+
+    fn labels(&self, service: &ServiceName, (protocol, ip): (Protocol, IpAddr)) -> [String; 4] {
+        [service.to_string(), protocol.to_string(), self.node.to_string(), ip.to_string()]
+    }
+
+    /// Counts `packets` for an address that this node holds. What was counted stays, as in MetalLB:
+    /// addresses come back, and there are no more than pools have.
+    pub fn layer2(&self, ip: IpAddr, what: Layer2, packets: u64) {
+        let counters = match what {
+            Layer2::RequestReceived => &self.requests_received,
+            Layer2::ResponseSent => &self.responses_sent,
+            Layer2::GratuitousSent => &self.gratuitous_sent,
+        };
+        counters.with_label_values(&[ip.to_string()]).inc_by(packets);
+    }
+}
+
+fn gauges(name: &str, help: &str, labels: &[&str]) -> prometheus::Result<IntGaugeVec> {
+    IntGaugeVec::new(Opts::new(name, help), labels)
+}
+
+/// Adds a metric to those that are shown.
+fn added<T: Collector + Clone + 'static>(registry: &Registry, metric: T) -> prometheus::Result<T> {
+    registry.register(Box::new(metric.clone()))?;
+    Ok(metric)
+}
+
+#[cfg(test)]
+mod tests {
+    use planner::usage::Count;
+
+    use super::*;
+
+    /// The lines of the page that are about one family, without comments.
+    fn series(process: &Process, family: &str) -> Vec<String> {
+        let page = process.render();
+        page.lines().filter(|line| line.starts_with(family)).map(str::to_owned).collect()
+    }
+
+    fn usage(v4: (u128, u128), v6: (u128, u128)) -> Usage {
+        let count = |(capacity, used)| Count { capacity, used, ..Count::default() };
+        Usage { v4: count(v4), v6: count(v6) }
+    }
+
+    #[test]
+    fn a_pool_has_its_series_until_it_is_gone() {
+        let metrics = Controller::new().unwrap();
+        let name = PoolName("main".to_owned());
+        metrics.pools(&[(name, usage((256, 3), (1 << 64, 1)))].into());
+        assert_eq!(
+            series(metrics.process(), "metallb_allocator_"),
+            [
+                "metallb_allocator_addresses_in_use_total{pool=\"main\"} 4",
+                "metallb_allocator_addresses_total{pool=\"main\"} 18446744073709552000",
+                "metallb_allocator_ipv4_addresses_in_use_total{pool=\"main\"} 3",
+                "metallb_allocator_ipv4_addresses_total{pool=\"main\"} 256",
+                "metallb_allocator_ipv6_addresses_in_use_total{pool=\"main\"} 1",
+                "metallb_allocator_ipv6_addresses_total{pool=\"main\"} 18446744073709552000",
+            ]
+        );
+        metrics.pools(&BTreeMap::new());
+        assert_eq!(series(metrics.process(), "metallb_allocator_"), [""; 0]);
+    }
+
+    #[test]
+    fn a_service_has_series_only_for_what_is_announced_now() {
+        let metrics = Speaker::new(NodeName("n1".to_owned())).unwrap();
+        let web = ServiceName::new("default", "web");
+        let [one, two] = ["192.0.2.1", "192.0.2.2"].map(|ip| ip.parse().unwrap());
+        let rows: [(_, &[(Protocol, IpAddr)], &[&str]); 4] = [
+            ("one", &[(Protocol::Layer2, one)], &["layer2\"}192.0.2.1"]),
+            (
+                "another protocol too",
+                &[(Protocol::Bgp, one), (Protocol::Layer2, one)],
+                &["bgp\"}192.0.2.1", "layer2\"}192.0.2.1"],
+            ),
+            ("another address", &[(Protocol::Layer2, two)], &["layer2\"}192.0.2.2"]),
+            ("none", &[], &[]),
+        ];
+        for (name, now, lines) in rows {
+            metrics.announced(&web, now.iter().copied().collect());
+            let lines: Vec<_> = lines
+                .iter()
+                .map(|line| {
+                    let (protocol, ip) = line.split_once("\"}").unwrap();
+                    format!(
+                        "metallb_speaker_announced{{ip=\"{ip}\",node=\"n1\",\
+                         protocol=\"{protocol}\",service=\"default/web\"}} 1"
+                    )
+                })
+                .collect();
+            assert_eq!(series(metrics.process(), "metallb_speaker_announced"), lines, "{name}");
+        }
+    }
+
+    #[test]
+    fn packets_are_counted_by_address_without_a_suffix() {
+        let metrics = Speaker::new(NodeName("n1".to_owned())).unwrap();
+        let ip = "192.0.2.1".parse().unwrap();
+        metrics.layer2(ip, Layer2::RequestReceived, 2);
+        metrics.layer2(ip, Layer2::ResponseSent, 1);
+        metrics.layer2(ip, Layer2::GratuitousSent, 3);
+        assert_eq!(
+            series(metrics.process(), "metallb_layer2_"),
+            [
+                "metallb_layer2_gratuitous_sent{ip=\"192.0.2.1\"} 3",
+                "metallb_layer2_requests_received{ip=\"192.0.2.1\"} 2",
+                "metallb_layer2_responses_sent{ip=\"192.0.2.1\"} 1",
+            ]
+        );
+    }
+
+    #[test]
+    fn settings_that_were_in_force_once_stay_loaded_when_they_are_stale() {
+        let metrics = Controller::new().unwrap();
+        let process = metrics.process();
+        let values = |process: &Process| -> Vec<String> {
+            let lines = series(process, "metallb_k8s_client_config_");
+            lines.iter().filter_map(|line| line.split(' ').nth(1).map(str::to_owned)).collect()
+        };
+        assert_eq!(values(process), ["0", "0"]);
+        process.config(Config::Current);
+        assert_eq!(values(process), ["1", "0"]);
+        process.config(Config::Stale);
+        assert_eq!(values(process), ["1", "1"]);
+        process.config(Config::Current);
+        assert_eq!(values(process), ["1", "0"]);
+    }
+
+    #[test]
+    fn failed_updates_count_as_updates_too() {
+        let metrics = Controller::new().unwrap();
+        metrics.process().update(Update::Taken);
+        metrics.process().update(Update::Failed);
+        assert_eq!(
+            series(metrics.process(), "metallb_k8s_client_update"),
+            ["metallb_k8s_client_update_errors_total 1", "metallb_k8s_client_updates_total 2"]
+        );
+    }
+}
