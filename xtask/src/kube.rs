@@ -185,7 +185,9 @@ fn build(programs: &[&Program]) -> Result<PathBuf> {
         let mut command = Command::new(&go);
         command.current_dir(modules().join(module)).args(["build", "-trimpath"]);
         match *module {
-            "containerd" => command.args(["-tags", CONTAINERD_TAGS, "-ldflags"]).arg(containerd_flags()),
+            "containerd" => {
+                command.args(["-tags", CONTAINERD_TAGS, "-ldflags"]).arg(containerd_flags())
+            }
             _ => command.arg("-ldflags").arg(flags()),
         };
         command.arg("-o").arg(&partial).arg(package);

@@ -26,7 +26,11 @@ pub(crate) const LAB: &[Program] = &[
 
 /// What a cluster with kubelets needs: `cargo xtask cluster` makes one.
 pub(crate) const CLUSTER: &[Program] = &[
-    Program { name: "runc", package: "runc", purpose: "nodes of the cluster run containers with it" },
+    Program {
+        name: "runc",
+        package: "runc",
+        purpose: "nodes of the cluster run containers with it",
+    },
     Program {
         name: "host-local",
         package: "containernetworking-plugins",

@@ -47,8 +47,8 @@ impl Netns {
     pub fn new(name: &str) -> Result<Self> {
         let leave =
             || unshare(CloneFlags::CLONE_NEWNET).context("`unshare` of the network namespace");
-        let netns =
-            Self::hold(name, leave).with_context(|| format!("making network namespace `{name}`"))?;
+        let netns = Self::hold(name, leave)
+            .with_context(|| format!("making network namespace `{name}`"))?;
         netns.netlink(async |handle: Handle| {
             let up = LinkUnspec::new_with_name("lo").up().build();
             handle.link().set(up).execute().await.context("setting `lo` up")
@@ -67,10 +67,7 @@ impl Netns {
         Self::hold(name, enter).context(entering)
     }
 
-    fn hold(
-        name: &str,
-        enter: impl FnOnce() -> Result<()> + Send + 'static,
-    ) -> Result<Self> {
+    fn hold(name: &str, enter: impl FnOnce() -> Result<()> + Send + 'static) -> Result<Self> {
         let (jobs, queue) = mpsc::channel();
         let (opened, file) = mpsc::sync_channel(1);
         let thread = thread::Builder::new()

@@ -28,13 +28,8 @@ pub(super) struct Cgroup {
 ///
 /// When this machine has no cgroup v1, or one cannot be made.
 pub(super) fn make(node: u8) -> Result<Vec<Cgroup>> {
-    let own = own(&read("/proc/mounts")?, &read("/proc/self/cgroup")?);
-    ensure!(
-        !own.is_empty(),
-        "this machine has no cgroup v1: boot it with `systemd.unified_cgroup_hierarchy=0`, or use another one"
-    );
     let mut made = Vec::new();
-    for Cgroup { controller, directory: parent } in own {
+    for Cgroup { controller, directory: parent } in require()? {
         let directory = parent.join(format!("{PREFIX}{}", Host::Node(node).name()));
         note(&directory)?;
         fs::create_dir_all(&directory)
@@ -48,6 +43,21 @@ pub(super) fn make(node: u8) -> Result<Vec<Cgroup>> {
         made.push(Cgroup { controller, directory });
     }
     Ok(made)
+}
+
+/// Our own cgroups.
+///
+/// # Errors
+///
+/// When this machine has no cgroup v1.
+pub(super) fn require() -> Result<Vec<Cgroup>> {
+    let own = own(&read("/proc/mounts")?, &read("/proc/self/cgroup")?);
+    ensure!(
+        !own.is_empty(),
+        "this machine has no cgroup v1, which nodes run in: boot it with \
+         `systemd.unified_cgroup_hierarchy=0`, or use another one"
+    );
+    Ok(own)
 }
 
 /// Our own cgroups, from what the kernel says about mounts and about this process.

@@ -5,8 +5,8 @@ use std::path::Path;
 
 use anyhow::{Context as _, Result};
 
-use super::archive::Image;
 use super::{node, place};
+use crate::image::{Archive, Image, Layer};
 use crate::step;
 use crate::workspace::{cargo, root};
 
@@ -24,12 +24,17 @@ pub(super) fn build_pod() -> Result<()> {
     // There is no libc in the image.
     build.args(["-C", "target-feature=+crt-static"]);
     step::run("pod", &mut build, "mend the errors above")?;
+    let program =
+        fs::read(root().join("target/release/pod")).context("reading the Pods' program")?;
     let image = Image {
-        program: &root().join("target/release/pod"),
-        reference: POD,
+        name: POD.to_owned(),
+        entrypoint: "/pod",
         arguments: &["pause"],
+        user: "65534:65534",
+        labels: &[],
     };
-    image.write(&place::images().join("pod.tar"), &place::directory().join("image"))
+    let archive = Archive::of(&[image], &Layer::of(&program, "pod", &[])?)?;
+    fs::write(place::images().join("pod.tar"), archive.tar()?).context("writing the Pods' image")
 }
 
 /// Brings an image onto every node; those that are off find it when they start.

@@ -8,21 +8,28 @@
 //! | `pki` | certificates and kubeconfigs |
 //! | `control_plane` | etcd, API server, controller manager, scheduler |
 //! | `cgroups`, `node` | a machine with containerd, kubelet and kube-proxy |
-//! | `archive`, `images` | images, and how they come onto nodes |
+//! | `images` | the image of Pods, and how images come onto nodes |
 //! | `up` | all of it made, and removed |
+//! | `session` | a cluster for as long as something is done with it |
+//! | `installed` | ferrolb in it, and a Service to look at |
+//! | `trial` | what `cargo xtask test --cluster` sees |
 //!
 //! What a node is made of: `tests/kube/node/`. Why: `docs/design/0002-test-clusters.md`.
 
-mod archive;
 mod cgroups;
 mod control_plane;
 mod images;
+pub(crate) mod installed;
 mod network;
 mod node;
 mod pki;
-mod place;
+pub(crate) mod place;
 mod process;
+mod session;
+pub(crate) mod trial;
 mod up;
+
+pub(crate) use session::Session;
 
 use std::os::unix::process::CommandExt as _;
 use std::path::PathBuf;
@@ -82,6 +89,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode> {
     match &arguments.what {
         What::Up { nodes } => {
             let programs = bring()?;
+            place::take()?;
             up::make(*nodes, &programs)?;
             eprintln!(
                 "    `cargo xtask cluster kubectl get nodes`; the client: `ip netns exec {} bash`",
@@ -103,7 +111,13 @@ pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode> {
 }
 
 /// Brings all that a cluster is made of.
-fn bring() -> Result<ClusterPrograms> {
+///
+/// # Errors
+///
+/// When that is not possible, with what to install.
+pub(crate) fn bring() -> Result<ClusterPrograms> {
+    require_root()?;
+    cgroups::require()?;
     packages::bring(packages::CLUSTER)?;
     kube::bring_cluster()
 }

@@ -6,6 +6,7 @@ use std::fs;
 use std::path::PathBuf;
 
 use anyhow::{Context as _, Result};
+use lab::Mac;
 
 use super::place::{Host, PREFIX, pod_cidrs};
 use super::process;
@@ -38,7 +39,8 @@ fn within(netns: &str) -> impl Fn(&str) -> String {
 /// Joins a host to the switch, and tells it the ways to the Pods of the nodes.
 fn plug(host: Host, nodes: u8) -> Result<()> {
     let (netns, port) = (host.netns(), host.port());
-    let pair = format!("link add {port} type veth peer name eth0 netns {netns}");
+    let mac = Mac::of(host.ipv4());
+    let pair = format!("link add {port} type veth peer name eth0 address {mac} netns {netns}");
     let up = format!("link set {port} master lan up");
     ip(&[pair, up].map(|line| within(&Host::Switch.netns())(&line)))?;
     let mut lines = vec![

@@ -147,9 +147,55 @@ fn bury(process: Pid) {
     let _ = waitpid(process, Some(WaitPidFlag::WNOHANG));
 }
 
+/// What the kernel lets a process do.
+#[derive(Debug, Eq, PartialEq)]
+pub(super) struct Status {
+    /// Its effective capabilities, a bit for each.
+    pub(super) effective: u64,
+    /// 2 if system calls are filtered.
+    pub(super) seccomp: u64,
+    /// 1 if no program that it runs can have more rights.
+    pub(super) no_new_privileges: u64,
+}
+
+impl Status {
+    fn parse(status: &str) -> Option<Self> {
+        let find = |key| {
+            let line = status.lines().find_map(|line| line.strip_prefix(key))?;
+            u64::from_str_radix(line.trim(), 16).ok()
+        };
+        Some(Self {
+            effective: find("CapEff:")?,
+            seccomp: find("Seccomp:")?,
+            no_new_privileges: find("NoNewPrivs:")?,
+        })
+    }
+}
+
+/// The processes of this name in containers of the cluster.
+pub(super) fn in_containers(name: &str) -> Vec<Status> {
+    let entries = fs::read_dir("/proc").into_iter().flatten().flatten();
+    let read = |entry: &fs::DirEntry, file| {
+        fs::read_to_string(entry.path().join(file)).unwrap_or_default()
+    };
+    entries
+        .filter(|entry| read(entry, "comm").trim_end() == name)
+        .filter(|entry| read(entry, "cgroup").contains(place::PREFIX))
+        .filter_map(|entry| Status::parse(&read(&entry, "status")))
+        .collect()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_rights_of_a_process_are_read() {
+        let status = "CapEff:\t0000000000002000\nNoNewPrivs:\t1\nSeccomp:\t2\nSeccomp_filters:\t1";
+        let want = Status { effective: 0x2000, seccomp: 2, no_new_privileges: 1 };
+        assert_eq!(Status::parse(status), Some(want));
+        assert_eq!(Status::parse("CapEff:\t0"), None);
+    }
 
     #[test]
     fn a_node_is_known_by_its_process_1() {

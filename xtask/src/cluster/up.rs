@@ -12,15 +12,14 @@ use crate::kube::ClusterPrograms;
 /// How long nodes may take to be ready.
 const READY: Duration = Duration::from_secs(180);
 
-/// Makes a cluster and waits until its nodes are ready.
+/// Makes a cluster at its place, which was taken before, and waits until its nodes are ready.
 ///
 /// # Errors
 ///
-/// When there is one, or when it does not come up; what there is of it stays to be looked at.
+/// When it does not come up; what there is of it stays to be looked at.
 pub(super) fn make(nodes: u8, programs: &ClusterPrograms) -> Result<()> {
     let start = Instant::now();
     let say = |what: &str| eprintln!("    {:5.1} s  {what}", start.elapsed().as_secs_f64());
-    place::take()?;
     let made = (|| {
         images::build_pod()?;
         network::make(nodes)?;
@@ -75,7 +74,10 @@ pub(super) fn show(programs: &ClusterPrograms) -> Result<()> {
         println!("{} is {state}", Host::Node(node).name());
     }
     let mut kubectl = control_plane::kubectl(&programs.kubernetes);
-    print!("{}", process::said(kubectl.args(["get", "nodes,pods", "--all-namespaces", "-o", "wide"]))?);
+    print!(
+        "{}",
+        process::said(kubectl.args(["get", "nodes,pods", "--all-namespaces", "-o", "wide"]))?
+    );
     Ok(())
 }
 

@@ -58,12 +58,7 @@ impl Authority {
     /// # Errors
     ///
     /// When a file cannot be written.
-    pub fn client(
-        &self,
-        directory: &Path,
-        user: &str,
-        group: Option<&str>,
-    ) -> Result<Identity> {
+    pub fn client(&self, directory: &Path, user: &str, group: Option<&str>) -> Result<Identity> {
         let mut params = params(user, group)?;
         params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ClientAuth];
         self.sign(directory, &user.replace(':', "-"), &params)
@@ -89,12 +84,7 @@ impl Authority {
         self.sign(directory, "kube-apiserver", &params)
     }
 
-    fn sign(
-        &self,
-        directory: &Path,
-        file: &str,
-        params: &CertificateParams,
-    ) -> Result<Identity> {
+    fn sign(&self, directory: &Path, file: &str, params: &CertificateParams) -> Result<Identity> {
         let key = KeyPair::generate()?;
         let certificate = params.signed_by(&key, &self.issuer);
         let certificate = certificate.with_context(|| format!("signing for `{file}`"))?;

@@ -4,82 +4,22 @@
 //! HTTP where it is and who asks, and sends back what comes by UDP, both on port 8080.
 
 use std::env;
-use std::io::{self, BufRead as _, BufReader, Write as _};
-use std::net::{Ipv6Addr, SocketAddr, TcpListener, TcpStream, UdpSocket};
 use std::process::ExitCode;
 use std::thread;
-use std::time::Duration;
 
-/// The port of both servers.
-const PORT: u16 = 8080;
-
-/// How long a client may take to say what it wants.
-const PATIENCE: Duration = Duration::from_secs(2);
-
-/// The largest UDP payload.
-const MAX_DATAGRAM: usize = 65_507;
+mod serve;
 
 fn main() -> ExitCode {
-    match env::args().nth(1).as_deref() {
+    let failed = match env::args().nth(1).as_deref() {
         Some("pause") => loop {
             thread::park();
         },
-        Some("serve") => serve().map_or_else(failed, |()| ExitCode::SUCCESS),
-        Some(_) | None => {
-            eprintln!("pod: say `pause` or `serve`");
-            ExitCode::FAILURE
-        }
-    }
-}
-
-#[expect(clippy::needless_pass_by_value, reason = "`map_or_else` gives it away")]
-fn failed(error: io::Error) -> ExitCode {
-    eprintln!("pod: serving on port {PORT}: {error}");
+        Some("serve") => match serve::run() {
+            Ok(()) => return ExitCode::SUCCESS,
+            Err(error) => format!("serving failed: {error}"),
+        },
+        Some(_) | None => "say `pause` or `serve`".to_owned(),
+    };
+    eprintln!("pod: {failed}");
     ExitCode::FAILURE
-}
-
-/// Serves until a socket fails.
-fn serve() -> io::Result<()> {
-    let any = SocketAddr::from((Ipv6Addr::UNSPECIFIED, PORT));
-    let udp = UdpSocket::bind(any)?;
-    let tcp = TcpListener::bind(any)?;
-    thread::spawn(move || echo(&udp));
-    let node = env::var("NODE_NAME").unwrap_or_default();
-    for stream in tcp.incoming() {
-        let (stream, node) = (stream?, node.clone());
-        thread::spawn(move || {
-            // A client that goes in the middle is its own affair.
-            let _ = answer(stream, &node);
-        });
-    }
-    Ok(())
-}
-
-fn echo(socket: &UdpSocket) {
-    let mut buffer = vec![0; MAX_DATAGRAM];
-    loop {
-        // An error is the echo of one that an earlier answer met on its way.
-        let Ok((length, client)) = socket.recv_from(&mut buffer) else { continue };
-        // An answer that cannot be sent is a lost packet: clients count those.
-        let _ = socket.send_to(&buffer[..length], client);
-    }
-}
-
-/// One request, one response, the end: the node and the client's address as the Pod sees it.
-fn answer(mut stream: TcpStream, node: &str) -> io::Result<()> {
-    stream.set_read_timeout(Some(PATIENCE))?;
-    stream.set_write_timeout(Some(PATIENCE))?;
-    let client = stream.peer_addr()?.ip().to_canonical();
-    for line in BufReader::new(stream.try_clone()?).lines() {
-        if line?.is_empty() {
-            break;
-        }
-    }
-    let body = format!("hello {client} from {node}\n");
-    let length = body.len();
-    write!(
-        stream,
-        "HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nContent-Length: {length}\r\n\
-         Connection: close\r\n\r\n{body}"
-    )
 }
