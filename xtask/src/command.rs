@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use anyhow::Result;
 use clap::{Parser, Subcommand};
 
-use crate::{bench, codegen, demo, fuzz, image, install, mutants, test, tidy};
+use crate::{bench, cluster, codegen, demo, fuzz, image, install, mutants, test, tidy};
 
 #[derive(Parser)]
 #[command(bin_name = "cargo xtask", about, disable_help_subcommand = true)]
@@ -17,6 +17,7 @@ pub(crate) struct Arguments {
 #[derive(Subcommand)]
 enum Command {
     Bench(bench::Arguments),
+    Cluster(cluster::Arguments),
     Codegen(codegen::Arguments),
     Demo(demo::Arguments),
     Fuzz(fuzz::Arguments),
@@ -32,6 +33,7 @@ impl Arguments {
     pub(crate) fn run(&self) -> Result<ExitCode> {
         match &self.command {
             Command::Bench(arguments) => bench::run(arguments),
+            Command::Cluster(arguments) => cluster::run(arguments),
             Command::Codegen(arguments) => codegen::run(arguments),
             Command::Demo(arguments) => demo::run(arguments),
             Command::Fuzz(arguments) => fuzz::run(arguments),

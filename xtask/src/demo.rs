@@ -17,6 +17,8 @@ use crate::output::Format;
 use crate::program::{self, Profile};
 use crate::{packages, rights};
 
+mod kubernetes;
+
 /// The Service of the examples.
 const SERVICE: &str = "shop/web";
 
@@ -50,17 +52,24 @@ pub(crate) struct Arguments {
     /// For people or for programs
     #[arg(short, long, value_enum, default_value = "text")]
     output: Format,
+    /// In a whole Kubernetes on this machine: kubelets, containers, and ferrolb as it is installed
+    #[arg(long)]
+    kubernetes: bool,
 }
 
 /// Tells the story; fails when a step of it is not seen.
 pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode> {
     packages::bring(packages::LAB)?;
-    let binary = program::build(Profile::Debug)?;
-    if let Some(code) = rights::again_with_rights()? {
-        return Ok(code);
-    }
     let tell = Teller::new(arguments.output);
-    let story = tell_story(&binary, &tell)?;
+    let story = if arguments.kubernetes {
+        kubernetes::tell_story(&tell)?
+    } else {
+        let binary = program::build(Profile::Debug)?;
+        if let Some(code) = rights::again_with_rights()? {
+            return Ok(code);
+        }
+        tell_story(&binary, &tell)?
+    };
     if matches!(arguments.output, Format::Json) {
         println!("{}", serde_json::to_string(&story)?);
     }

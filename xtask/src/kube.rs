@@ -1,5 +1,6 @@
-//! The programs of Kubernetes that the lab runs: from `KUBEBUILDER_ASSETS`, from our cache, else
-//! built there from the Go modules of `tests/kube/`.
+//! The programs of Kubernetes: those that the lab runs, from `KUBEBUILDER_ASSETS`, from our cache,
+//! else built there from the Go modules of `tests/kube/`; and those of a whole cluster, from our
+//! cache or built there.
 //!
 //! There is no other source that works wherever Go modules can be fetched: the projects publish
 //! their programs at places of their own, and as images.
@@ -23,6 +24,9 @@ const DIRECTORY: &str = "FERROLB_KUBE_BIN";
 
 /// The version stamp; without it the API server reports v0.0.0. The same as in `go.mod`.
 const KUBERNETES: &str = "1.36.3";
+
+/// The same for containerd, in its own `go.mod`.
+const CONTAINERD: &str = "2.3.7";
 
 /// A program, the module in `tests/kube/` that has it, and how long it takes to build when nothing
 /// of its module is built yet.
@@ -55,6 +59,67 @@ const PROGRAMS: [Program; 4] = [
         cold: "half a minute",
     },
 ];
+
+/// What a cluster with kubelets runs besides.
+const CLUSTER: [Program; 6] = [
+    Program {
+        name: "kube-controller-manager",
+        module: "kubernetes",
+        package: "k8s.io/kubernetes/cmd/kube-controller-manager",
+        cold: "about two minutes",
+    },
+    Program {
+        name: "kube-scheduler",
+        module: "kubernetes",
+        package: "k8s.io/kubernetes/cmd/kube-scheduler",
+        cold: "half a minute",
+    },
+    Program {
+        name: "kubelet",
+        module: "kubernetes",
+        package: "k8s.io/kubernetes/cmd/kubelet",
+        cold: "about two minutes",
+    },
+    Program {
+        name: "containerd",
+        module: "containerd",
+        package: "github.com/containerd/containerd/v2/cmd/containerd",
+        cold: "about two minutes",
+    },
+    Program {
+        name: "containerd-shim-runc-v2",
+        module: "containerd",
+        package: "github.com/containerd/containerd/v2/cmd/containerd-shim-runc-v2",
+        cold: "some seconds",
+    },
+    Program {
+        name: "ctr",
+        module: "containerd",
+        package: "github.com/containerd/containerd/v2/cmd/ctr",
+        cold: "some seconds",
+    },
+];
+
+/// Where the programs of a cluster are.
+#[derive(Debug)]
+pub(crate) struct ClusterPrograms {
+    /// etcd and what is Kubernetes' own.
+    pub(crate) kubernetes: PathBuf,
+    /// containerd, its shim and `ctr`.
+    pub(crate) containerd: PathBuf,
+}
+
+/// Brings what a cluster runs.
+///
+/// # Errors
+///
+/// Where that fails, with what to install.
+pub(crate) fn bring_cluster() -> Result<ClusterPrograms> {
+    let all = PROGRAMS.iter().chain(&CLUSTER);
+    let (containerd, kubernetes): (Vec<_>, Vec<_>) =
+        all.partition(|program| program.module == "containerd");
+    Ok(ClusterPrograms { kubernetes: build(&kubernetes)?, containerd: build(&containerd)? })
+}
 
 /// Where the programs are.
 pub(crate) struct Programs {
@@ -103,7 +168,8 @@ pub(crate) fn bring() -> Result<Programs> {
 /// The directory of the cache that has them all.
 fn build(programs: &[&Program]) -> Result<PathBuf> {
     let cache = cache::directory("kube")?;
-    let home = cache.join(key()?);
+    let of_containerd = programs.iter().any(|program| program.module == "containerd");
+    let home = cache.join(if of_containerd { containerd_key()? } else { key()? });
     let directory = home.join("bin");
     // Two runs at once must not write the same file; the second finds what the first brought.
     let _lock = cache::lock(&cache)?;
@@ -117,8 +183,14 @@ fn build(programs: &[&Program]) -> Result<PathBuf> {
     for Program { name, module, package, cold } in missing {
         let partial = home.join(name);
         let mut command = Command::new(&go);
-        command.current_dir(modules().join(module)).args(["build", "-trimpath", "-ldflags"]);
-        command.arg(flags()).arg("-o").arg(&partial).arg(package);
+        command.current_dir(modules().join(module)).args(["build", "-trimpath"]);
+        match *module {
+            "containerd" => {
+                command.args(["-tags", CONTAINERD_TAGS, "-ldflags"]).arg(containerd_flags())
+            }
+            _ => command.arg("-ldflags").arg(flags()),
+        };
+        command.arg("-o").arg(&partial).arg(package);
         command.envs(ENVIRONMENT).stdin(std::process::Stdio::null());
         eprintln!("    `{name}` is not built yet: {cold} if nothing of it is, and only once");
         step::run(name, &mut command, "is there a way to the Go module proxy? see above")?;
@@ -143,18 +215,34 @@ fn flags() -> String {
     )
 }
 
+/// Stores of images that need libraries in C, and that no cluster of ours uses.
+const CONTAINERD_TAGS: &str = "no_btrfs no_zfs no_devmapper no_tracing";
+
+fn containerd_flags() -> String {
+    let stamp = "-X github.com/containerd/containerd/v2/version.Version";
+    format!("-s -w {stamp}=v{CONTAINERD}")
+}
+
 fn modules() -> PathBuf {
     root().join("tests/kube")
 }
 
 /// Names what the programs are made from: another key, other programs.
 fn key() -> Result<String> {
+    key_of(&["etcd", "kubernetes"], &flags())
+}
+
+fn containerd_key() -> Result<String> {
+    key_of(&["containerd"], &format!("{CONTAINERD_TAGS} {}", containerd_flags()))
+}
+
+fn key_of(names: &[&str], flags: &str) -> Result<String> {
     let mut hash = Sha256::new();
-    hash.update(flags());
+    hash.update(flags);
     for (variable, value) in ENVIRONMENT {
         hash.update(format!("{variable}={value}\n"));
     }
-    for module in ["etcd", "kubernetes"] {
+    for module in names {
         for file in ["go.mod", "go.sum"] {
             hash.update(read(&modules().join(module).join(file))?);
         }
@@ -177,6 +265,8 @@ mod tests {
     fn the_stamp_is_the_version_that_is_built() {
         let module = fs::read_to_string(modules().join("kubernetes/go.mod")).unwrap();
         assert!(module.contains(&format!("k8s.io/kubernetes v{KUBERNETES}\n")));
+        let module = fs::read_to_string(modules().join("containerd/go.mod")).unwrap();
+        assert!(module.contains(&format!("containerd/v2 v{CONTAINERD}\n")));
         assert!(flags().contains("gitVersion=v1."), "{}", flags());
         assert!(flags().contains(".gitMajor=1 "), "{}", flags());
     }

@@ -6,6 +6,7 @@ use clap::Parser as _;
 
 mod bench;
 mod cache;
+mod cluster;
 mod codegen;
 mod command;
 mod demo;

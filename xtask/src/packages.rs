@@ -24,6 +24,23 @@ pub(crate) const LAB: &[Program] = &[
     Program { name: "setpriv", package: "util-linux", purpose: "it ends programs of the lab" },
 ];
 
+/// What a cluster with kubelets needs: `cargo xtask cluster` makes one.
+pub(crate) const CLUSTER: &[Program] = &[
+    Program {
+        name: "runc",
+        package: "runc",
+        purpose: "nodes of the cluster run containers with it",
+    },
+    Program {
+        name: "host-local",
+        package: "containernetworking-plugins",
+        purpose: "Pods of the cluster get their networks from it",
+    },
+    Program { name: "ip", package: "iproute2", purpose: "the cluster's network is made with it" },
+    Program { name: "nft", package: "nftables", purpose: "kube-proxy forwards with it" },
+    Program { name: "nsenter", package: "util-linux", purpose: "it enters nodes of the cluster" },
+];
+
 /// The lines of `packages.sh` say what it does.
 const SCRIPT: &str = include_str!("packages.sh");
 
@@ -69,11 +86,11 @@ fn install(policy: &Path, packages: &[&str], shell: &mut Command) -> Result<()> 
     Ok(())
 }
 
-/// Whether a program is in the search path or where Debian puts the administrator's programs,
-/// which an ordinary user does not search.
+/// Whether a program is in the search path or where Debian puts the administrator's programs and
+/// plugins, which an ordinary user does not search.
 fn is_installed(name: &str) -> bool {
     let path = std::env::var_os("PATH").unwrap_or_default();
-    let more = ["/usr/sbin", "/sbin"].map(Into::into);
+    let more = ["/usr/sbin", "/sbin", "/usr/lib/cni"].map(Into::into);
     std::env::split_paths(&path).chain(more).any(|directory| directory.join(name).is_file())
 }
 

@@ -39,6 +39,24 @@ impl Report {
         Ok(report)
     }
 
+    /// A trial whose steps need one another: of `count` steps so many passed, then one failed.
+    pub(crate) fn of_steps(passed: usize, count: usize) -> Self {
+        Self { passed, failed: usize::from(passed < count), skipped: Vec::new() }
+    }
+
+    /// One thing that could not be tried here.
+    pub(crate) fn skipped(name: &str, reason: &str) -> Self {
+        let skip = Skip { name: name.to_owned(), reason: reason.to_owned() };
+        Self { skipped: vec![skip], ..Self::default() }
+    }
+
+    /// Counts another run in.
+    pub(crate) fn add(&mut self, other: Self) {
+        self.passed += other.passed;
+        self.failed += other.failed;
+        self.skipped.extend(other.skipped);
+    }
+
     /// One line with every skipped test and why, if there are any.
     pub(crate) fn skips(&self) -> Option<String> {
         let mut by_reason = BTreeMap::<_, Vec<_>>::new();
@@ -100,6 +118,15 @@ SKIPPED lan::b: no program `nft`: install the package `nftables`
         let line = "SKIPPED 2: lan::b, lan::c (no program `nft`: install the package `nftables`)";
         assert_eq!(Report::read(REPORT).unwrap().skips().as_deref(), Some(line));
         assert_eq!(Report::default().skips(), None);
+    }
+
+    #[test]
+    fn the_steps_of_a_trial_are_counted_too() {
+        let mut report = Report::of_steps(3, 12);
+        report.add(Report::of_steps(12, 12));
+        report.add(Report::skipped("cluster", "no Go: install it"));
+        assert_eq!(report.to_string(), "15 passed, 1 failed, 1 skipped");
+        assert_eq!(report.skips().as_deref(), Some("SKIPPED 1: cluster (no Go: install it)"));
     }
 
     #[test]

@@ -5,6 +5,7 @@ use std::process::{Command, ExitCode, Stdio};
 
 use anyhow::{Context as _, Result};
 
+use crate::cluster::{self, trial};
 use crate::kube::{self, Programs};
 use crate::report::Report;
 use crate::step;
@@ -17,6 +18,12 @@ pub(crate) struct Arguments {
     /// Leave out documentation, licences, mutations and the lab
     #[arg(long)]
     fast: bool,
+    /// Try ferrolb in a whole cluster on this machine, and no more
+    #[arg(long, conflicts_with_all = ["all", "fast", "filter"])]
+    cluster: bool,
+    /// Check and test everything, in a whole cluster too
+    #[arg(long, conflicts_with_all = ["fast", "filter"])]
+    all: bool,
     /// Run only tests whose name contains this, and no checks
     filter: Option<String>,
 }
@@ -25,6 +32,9 @@ pub(crate) struct Arguments {
 const NO_LAB: &str = "not (package(lab) & kind(test))";
 
 pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode> {
+    if arguments.cluster {
+        return Ok(conclude(&try_cluster()?));
+    }
     let nextest = step::timed("tools", || {
         tools::require_components()?;
         if !arguments.fast {
@@ -40,7 +50,27 @@ pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode> {
         true => None,
         false => Some(step::timed("kubernetes", kube::bring)?),
     };
-    test(&nextest, arguments, programs.as_ref())
+    let mut report = test(&nextest, arguments, programs.as_ref())?;
+    if arguments.all {
+        report.add(try_cluster()?);
+    }
+    Ok(conclude(&report))
+}
+
+/// The last line is the count, alone, for people and programs that look for it.
+fn conclude(report: &Report) -> ExitCode {
+    report.skips().inspect(|skips| println!("{skips}"));
+    println!("{report}");
+    if report.failed == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
+
+/// Runs the trial in a whole cluster, where one can be had.
+fn try_cluster() -> Result<Report> {
+    match step::timed("cluster", cluster::bring) {
+        Ok(programs) => Ok(Report::of_steps(trial::run(programs), trial::COUNT)),
+        Err(error) if is_ci() => Err(error),
+        Err(error) => Ok(Report::skipped("cluster", &format!("{error:#}"))),
+    }
 }
 
 /// What needs no test to run.
@@ -74,8 +104,8 @@ fn build(nextest: &Path) -> Result<()> {
     step::run("build tests", &mut tests, "mend the errors above")
 }
 
-/// Runs the tests. The last line is the count, alone, for people and programs that look for it.
-fn test(nextest: &Path, arguments: &Arguments, kube: Option<&Programs>) -> Result<ExitCode> {
+/// Runs the tests.
+fn test(nextest: &Path, arguments: &Arguments, kube: Option<&Programs>) -> Result<Report> {
     let profile = if is_ci() { "ci" } else { "default" };
     let junit = root().join("target/nextest").join(profile).join("junit.xml");
     // A run that dies must not be judged by the report of the one before.
@@ -90,17 +120,16 @@ fn test(nextest: &Path, arguments: &Arguments, kube: Option<&Programs>) -> Resul
     }
     command.args(&arguments.filter).stdin(Stdio::null());
     let result = step::run("tests", &mut command, "mend the tests it names above");
-    let report = match read(&junit) {
+    let mut report = match read(&junit) {
         Ok(report) => report,
         Err(error) => return Err(result.err().unwrap_or(error)),
     };
     if let Err(error) = &result {
         println!("FAILED: {error:#}");
+        // nextest itself may fail when no test did.
+        report.failed = report.failed.max(1);
     }
-    report.skips().inspect(|skips| println!("{skips}"));
-    println!("{report}");
-    let is_good = result.is_ok() && report.failed == 0;
-    Ok(if is_good { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    Ok(report)
 }
 
 fn read(junit: &PathBuf) -> Result<Report> {

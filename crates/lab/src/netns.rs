@@ -16,7 +16,7 @@ use std::sync::mpsc::{self, Receiver, Sender};
 use std::thread::{self, JoinHandle, ThreadId};
 
 use anyhow::{Context as _, Result};
-use nix::sched::{CloneFlags, unshare};
+use nix::sched::{CloneFlags, setns, unshare};
 use rtnetlink::{Handle, LinkUnspec};
 
 use crate::process::Process;
@@ -45,25 +45,39 @@ impl Netns {
     /// Makes a namespace with its loopback up. `name` is for people: it appears in errors and
     /// thread names, and need not be unique.
     pub fn new(name: &str) -> Result<Self> {
-        let (jobs, queue) = mpsc::channel();
-        let (opened, file) = mpsc::sync_channel(1);
-        let thread = thread::Builder::new()
-            .name(name.to_owned())
-            .spawn(move || hold(&queue, &opened))
-            .with_context(|| format!("starting a thread for network namespace `{name}`"))?;
-        let id = thread.thread().id();
-        let file = file
-            .recv()
-            .context("the thread ended")
-            .flatten()
+        let leave =
+            || unshare(CloneFlags::CLONE_NEWNET).context("`unshare` of the network namespace");
+        let netns = Self::hold(name, leave)
             .with_context(|| format!("making network namespace `{name}`"))?;
-        let holder = Holder { name: name.to_owned(), jobs, thread: Some(thread), id, file };
-        let netns = Self { holder: Arc::new(holder) };
         netns.netlink(async |handle: Handle| {
             let up = LinkUnspec::new_with_name("lo").up().build();
             handle.link().set(up).execute().await.context("setting `lo` up")
         })?;
         Ok(netns)
+    }
+
+    /// Enters one that has this name in the file system, made by `ip netns add`. It stays there.
+    pub fn named(name: &str) -> Result<Self> {
+        let path = format!("/run/netns/{name}");
+        let entering = format!("entering `{path}`");
+        let enter = move || {
+            let file = File::open(path)?;
+            setns(file, CloneFlags::CLONE_NEWNET).context("`setns`")
+        };
+        Self::hold(name, enter).context(entering)
+    }
+
+    fn hold(name: &str, enter: impl FnOnce() -> Result<()> + Send + 'static) -> Result<Self> {
+        let (jobs, queue) = mpsc::channel();
+        let (opened, file) = mpsc::sync_channel(1);
+        let thread = thread::Builder::new()
+            .name(name.to_owned())
+            .spawn(move || hold(&queue, &opened, enter))
+            .context("starting a thread")?;
+        let id = thread.thread().id();
+        let file = file.recv().context("the thread ended").flatten()?;
+        let holder = Holder { name: name.to_owned(), jobs, thread: Some(thread), id, file };
+        Ok(Self { holder: Arc::new(holder) })
     }
 
     /// The name it was made with.
@@ -141,10 +155,14 @@ impl fmt::Debug for Netns {
     }
 }
 
-/// The life of the thread: leave, tell, work.
-fn hold(queue: &Receiver<Job>, opened: &mpsc::SyncSender<Result<File>>) {
-    let file = unshare(CloneFlags::CLONE_NEWNET)
-        .context("`unshare` of the network namespace (needs root)")
+/// The life of the thread: enter, tell, work.
+fn hold(
+    queue: &Receiver<Job>,
+    opened: &mpsc::SyncSender<Result<File>>,
+    enter: impl FnOnce() -> Result<()>,
+) {
+    let file = enter()
+        .context("changing the network namespace (needs root)")
         .and_then(|()| File::open("/proc/thread-self/ns/net").context("opening the namespace"));
     let failed = file.is_err();
     // The maker waits for exactly this message.

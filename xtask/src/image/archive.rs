@@ -15,24 +15,28 @@ use tar::{Builder, EntryType};
 use super::layer::{Layer, header};
 
 /// An image; all have the same layer.
-pub(super) struct Image {
+pub(crate) struct Image {
     /// Its name with registry and tag.
-    pub(super) name: String,
+    pub(crate) name: String,
     /// What runs if nothing else is asked for.
-    pub(super) entrypoint: &'static str,
+    pub(crate) entrypoint: &'static str,
+    /// What it is told then.
+    pub(crate) arguments: &'static [&'static str],
     /// `user:group` that it runs as if nothing else is asked for; empty is root.
-    pub(super) user: &'static str,
+    pub(crate) user: &'static str,
+    /// What it says about itself.
+    pub(crate) labels: &'static [(&'static str, &'static str)],
 }
 
 /// Files of the archive by their paths.
-pub(super) struct Archive {
+pub(crate) struct Archive {
     files: BTreeMap<String, Vec<u8>>,
     manifests: Vec<Value>,
 }
 
 impl Archive {
     /// Puts images together.
-    pub(super) fn of(images: &[Image], layer: &Layer) -> Result<Self> {
+    pub(crate) fn of(images: &[Image], layer: &Layer) -> Result<Self> {
         let mut archive = Self { files: BTreeMap::new(), manifests: Vec::new() };
         let gzip = archive.blob("application/vnd.oci.image.layer.v1.tar+gzip", layer.gzip.clone());
         let mut of_docker = Vec::new();
@@ -73,7 +77,7 @@ impl Archive {
     }
 
     /// The file.
-    pub(super) fn tar(&self) -> Result<Vec<u8>> {
+    pub(crate) fn tar(&self) -> Result<Vec<u8>> {
         let mut tar = Builder::new(Vec::new());
         for (path, bytes) in &self.files {
             let mut header = header(EntryType::Regular, 0o644, bytes.len() as u64);
@@ -97,22 +101,18 @@ impl Archive {
 
 /// How an image is run, and what it is.
 fn config(image: &Image, layer: &Layer) -> Result<Value> {
-    let version = env!("CARGO_PKG_VERSION");
+    let labels: BTreeMap<_, _> = image.labels.iter().copied().collect();
     Ok(json!({
         "architecture": architecture()?,
         "os": "linux",
         "created": "1970-01-01T00:00:00Z",
         "config": {
             "Entrypoint": [image.entrypoint],
+            "Cmd": image.arguments,
             "Env": ["PATH=/"],
             "User": image.user,
             "WorkingDir": "/",
-            "Labels": {
-                "org.opencontainers.image.title": "ferrolb",
-                "org.opencontainers.image.description": "A load balancer for bare-metal Kubernetes",
-                "org.opencontainers.image.licenses": "Apache-2.0",
-                "org.opencontainers.image.version": version,
-            },
+            "Labels": labels,
         },
         "rootfs": {"type": "layers", "diff_ids": [layer.diff_id]},
         "history": [{"created": "1970-01-01T00:00:00Z", "created_by": "cargo xtask image"}],
@@ -146,7 +146,7 @@ mod tests {
     use crate::image::images;
 
     fn archive() -> Archive {
-        let layer = Layer::of(b"program").unwrap();
+        let layer = Layer::of(b"program", "ferrolb", &[]).unwrap();
         Archive::of(&images("localhost/ferrolb", "1").unwrap(), &layer).unwrap()
     }
 

@@ -8,11 +8,8 @@ use tar::{Builder, EntryType, Header};
 
 use super::archive::digest;
 
-/// The names that a program of MetalLB has, which ours goes by too.
-const OTHER_NAMES: [&str; 2] = ["controller", "speaker"];
-
 /// One layer, which is all there is.
-pub(super) struct Layer {
+pub(crate) struct Layer {
     /// The layer as it is fetched.
     pub(super) gzip: Vec<u8>,
     /// The digest of the layer as it is unpacked.
@@ -20,15 +17,16 @@ pub(super) struct Layer {
 }
 
 impl Layer {
-    /// The layer with this program. No clock, no user and no order of a directory gets into it.
-    pub(super) fn of(program: &[u8]) -> Result<Self> {
+    /// The layer with this program, of this name and other names. No clock, no user and no order of
+    /// a directory gets into it.
+    pub(crate) fn of(program: &[u8], name: &str, other_names: &[&str]) -> Result<Self> {
         let mut tar = Builder::new(Vec::new());
-        for name in OTHER_NAMES {
+        for other in other_names {
             let mut header = header(EntryType::Symlink, 0o777, 0);
-            tar.append_link(&mut header, name, "ferrolb")?;
+            tar.append_link(&mut header, other, name)?;
         }
         let mut header = header(EntryType::Regular, 0o755, program.len() as u64);
-        tar.append_data(&mut header, "ferrolb", program)?;
+        tar.append_data(&mut header, name, program)?;
         let tar = tar.into_inner()?;
         let mut gzip = GzBuilder::new().mtime(0).write(Vec::new(), Compression::best());
         gzip.write_all(&tar)?;
@@ -58,7 +56,7 @@ mod tests {
 
     #[test]
     fn the_program_is_there_under_three_names_and_nothing_else() {
-        let layer = Layer::of(b"program").unwrap();
+        let layer = Layer::of(b"program", "ferrolb", &["controller", "speaker"]).unwrap();
         let mut tar = tar::Archive::new(GzDecoder::new(layer.gzip.as_slice()));
         let entry = |entry: tar::Entry<'_, _>| {
             let link = entry.link_name().unwrap().map(|link| link.display().to_string());

@@ -10,30 +10,42 @@
 //! | [`archive`] | images as one file that `ctr`, `podman` and `skopeo` load |
 
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use anyhow::{Context as _, Result, ensure};
 
 use crate::workspace::root;
-use archive::{Archive, Image};
-use layer::Layer;
+pub(crate) use archive::{Archive, Image};
+pub(crate) use layer::Layer;
 
 mod archive;
 mod layer;
 mod program;
 
+/// The name of the image with all commands, as `deploy/base` has it.
+const NAME: &str = "localhost/ferrolb";
+
+/// Its tag.
+const VERSION: &str = env!("CARGO_PKG_VERSION");
+
+/// Both.
+pub(crate) const REFERENCE: &str = concat!("localhost/ferrolb:", env!("CARGO_PKG_VERSION"));
+
+/// Where the images are written.
+const OUTPUT: &str = "target/ferrolb-image.tar";
+
 /// Build the container images and write them as one tar: ctr, podman and skopeo load it
 #[derive(clap::Args)]
 pub(crate) struct Arguments {
     /// Name of the image with all commands; those of the others end in `-controller` and `-speaker`
-    #[arg(long, value_name = "REGISTRY/NAME", default_value = "localhost/ferrolb")]
+    #[arg(long, value_name = "REGISTRY/NAME", default_value = NAME)]
     name: String,
     /// Tag of the images
-    #[arg(long, default_value = env!("CARGO_PKG_VERSION"))]
+    #[arg(long, default_value = VERSION)]
     tag: String,
     /// Where to write them
-    #[arg(long, value_name = "FILE", default_value = "target/ferrolb-image.tar")]
+    #[arg(long, value_name = "FILE", default_value = OUTPUT)]
     output: PathBuf,
     /// Put this static program into the images instead of building it
     #[arg(long, value_name = "FILE")]
@@ -47,18 +59,35 @@ pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode> {
         Some(program) => program.clone(),
         None => program::build()?,
     };
-    let program = program::read(&program)?;
-    let layer = Layer::of(&program)?;
-    let archive = Archive::of(&images, &layer)?;
     let output = root().join(output);
-    let writing = || format!("writing `{}`", output.display());
-    fs::write(&output, archive.tar()?).with_context(writing)?;
-    println!("program {} bytes, as a layer {} bytes", program.len(), layer.gzip.len());
-    for (image, digest) in images.iter().zip(archive.digests()) {
-        println!("{} {digest}", image.name);
-    }
-    println!("{}", output.display());
+    let said = write(&images, &program, &output)?;
+    println!("{said}{}", output.display());
     Ok(ExitCode::SUCCESS)
+}
+
+/// Builds the images that `deploy/base` names, and says where they are.
+///
+/// # Errors
+///
+/// When the program does not compile, or is not what it must be.
+pub(crate) fn make() -> Result<PathBuf> {
+    let output = root().join(OUTPUT);
+    write(&images(NAME, VERSION)?, &program::build()?, &output)?;
+    Ok(output)
+}
+
+/// Writes images with this program; the result says what is in them, a line for each thing.
+fn write(images: &[Image], program: &Path, output: &Path) -> Result<String> {
+    let program = program::read(program)?;
+    let layer = Layer::of(&program, "ferrolb", &OTHER_NAMES)?;
+    let archive = Archive::of(images, &layer)?;
+    fs::write(output, archive.tar()?).with_context(|| format!("writing `{}`", output.display()))?;
+    let (unpacked, packed) = (program.len(), layer.gzip.len());
+    let mut said = format!("program {unpacked} bytes, as a layer {packed} bytes\n");
+    for (image, digest) in images.iter().zip(archive.digests()) {
+        said += &format!("{} {digest}\n", image.name);
+    }
+    Ok(said)
 }
 
 /// The same program under three names, because MetalLB's manifests say nothing of a command.
@@ -68,13 +97,31 @@ fn images(name: &str, tag: &str) -> Result<[Image; 3]> {
         registry == "localhost" || registry.contains(['.', ':']),
         "`{name}` names no registry: write `localhost/{name}`, or where you will push it"
     );
+    let image = |suffix: &str, entrypoint, user| Image {
+        name: format!("{name}{suffix}:{tag}"),
+        entrypoint,
+        arguments: &[],
+        user,
+        labels: &LABELS,
+    };
     Ok([
-        Image { name: format!("{name}:{tag}"), entrypoint: "/ferrolb", user: "" },
-        Image { name: format!("{name}-controller:{tag}"), entrypoint: "/controller", user: NOBODY },
+        image("", "/ferrolb", ""),
+        image("-controller", "/controller", NOBODY),
         // A user other than 0 gets no capability that a manifest adds.
-        Image { name: format!("{name}-speaker:{tag}"), entrypoint: "/speaker", user: "" },
+        image("-speaker", "/speaker", ""),
     ])
 }
+
+/// The names that a program of MetalLB has, which ours goes by too.
+const OTHER_NAMES: [&str; 2] = ["controller", "speaker"];
+
+/// What the images say about themselves.
+const LABELS: [(&str, &str); 4] = [
+    ("org.opencontainers.image.title", "ferrolb"),
+    ("org.opencontainers.image.description", "A load balancer for bare-metal Kubernetes"),
+    ("org.opencontainers.image.licenses", "Apache-2.0"),
+    ("org.opencontainers.image.version", env!("CARGO_PKG_VERSION")),
+];
 
 /// User and group without rights.
 const NOBODY: &str = "65534:65534";
@@ -91,6 +138,7 @@ mod tests {
         assert_eq!(error.as_deref(), Some(want));
         let names =
             images("registry.example:5000/lb/ferrolb", "1").unwrap().map(|image| image.name);
+        assert_eq!(format!("{NAME}:{VERSION}"), REFERENCE);
         assert_eq!(names[1], "registry.example:5000/lb/ferrolb-controller:1");
     }
 }

@@ -16,12 +16,13 @@ struct Rule {
     others: Option<&'static [&'static str]>,
 }
 
-const RULES: [Rule; 6] = [
+const RULES: [Rule; 7] = [
     Rule { package: "proto", ours: &[], others: Some(&["sha2", "smoltcp"]) },
     Rule { package: "planner", ours: &["proto"], others: Some(&["ipnet", "rangemap", "sha2"]) },
     Rule { package: "ferrolb", ours: &["planner", "proto"], others: None },
     Rule { package: "lab", ours: &[], others: None },
     Rule { package: "fuzz", ours: &["ferrolb", "planner", "proto"], others: None },
+    Rule { package: "pod", ours: &[], others: Some(&[]) },
     Rule { package: "xtask", ours: &["lab"], others: None },
 ];
 

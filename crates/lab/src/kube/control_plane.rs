@@ -18,7 +18,7 @@ use serde_json::{Value, json};
 
 use super::api::{Api, Patch};
 use super::directory::Directory;
-use super::pki::{Authority, Identity};
+use super::pki::{Authority, Identity, make_account_key};
 use super::programs;
 use crate::process::Process;
 use crate::topology::{Host, Lan};
@@ -70,17 +70,15 @@ impl ControlPlane {
     pub fn start(lan: &Lan) -> Result<Self> {
         let host = lan.attach("control-plane", NUMBER)?;
         let directory = Directory::new()?;
-        let authority = Authority::new(&directory)?;
-        let user = authority.client(&directory, "admin", Some("system:masters"))?;
+        let authority = Authority::new(directory.path())?;
+        let user = authority.client(directory.path(), "admin", Some("system:masters"))?;
         let address = SocketAddr::from((host.ipv4, PORT));
         let api = Api::new(&host.netns, &address.to_string(), &authority, &user)?;
         let names = ["kubernetes", "kubernetes.default", "kubernetes.default.svc", "localhost"];
         let [v4, v6] = KUBERNETES;
         let own = [host.ipv4.into(), host.ipv6.into(), Ipv4Addr::LOCALHOST.into(), v4, v6];
-        let server = authority.server(&directory, &own, &names)?;
-        let accounts = rcgen::KeyPair::generate()?;
-        directory.write("service-accounts.key", &accounts.serialize_pem())?;
-        directory.write("service-accounts.pub", &accounts.public_key_pem())?;
+        let server = authority.server(directory.path(), &own, &names)?;
+        make_account_key(directory.path())?;
         let etcd = start_etcd(&host, &directory)?;
         let api_server = start_api_server(&host, &directory, &authority, &server)?;
         let admin = directory.write(
@@ -145,7 +143,7 @@ impl ControlPlane {
     ///
     /// When a file cannot be written.
     pub fn kubeconfig_for_user(&self, user: &str) -> Result<PathBuf> {
-        let identity = self.authority.client(&self.directory, user, None)?;
+        let identity = self.authority.client(self.directory.path(), user, None)?;
         let file = format!("{}.kubeconfig", user.replace(':', "-"));
         self.write_kubeconfig(&file, "default", &by_certificate(&identity))
     }
@@ -267,7 +265,7 @@ impl ControlPlane {
     ///
     /// When it does not become ready.
     pub fn start_api_server(&mut self) -> Result<()> {
-        let server = Identity::of(&self.directory, "kube-apiserver");
+        let server = Identity::of(self.directory.path(), "kube-apiserver");
         self.api_server = start_api_server(&self.host, &self.directory, &self.authority, &server)?;
         self.wait_ready()
     }

@@ -7,7 +7,7 @@
 //! | --- | --- |
 //! | [`programs`] | where the programs are |
 //! | `directory` | a place in memory for the files of one cluster |
-//! | `pki` | its certificates |
+//! | [`pki`] | its certificates |
 //! | [`api`] | a client of the API server |
 //! | [`control_plane`] | etcd and the API server, and their faults |
 //! | [`cluster`] | Nodes, kube-proxy, pods and their EndpointSlices |
@@ -17,10 +17,10 @@ pub mod api;
 pub mod cluster;
 pub mod control_plane;
 pub mod ferrolb;
+pub mod pki;
 pub mod programs;
 
 mod directory;
-mod pki;
 
 pub use api::{Api, Patch, Refused};
 pub use cluster::Cluster;

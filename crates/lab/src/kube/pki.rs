@@ -1,7 +1,8 @@
-//! The certificates of one cluster.
+//! The certificates of one cluster, as files.
 
+use std::fs;
 use std::net::IpAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result};
 use rcgen::{
@@ -9,60 +10,68 @@ use rcgen::{
     ExtendedKeyUsagePurpose, IsCa, KeyPair, KeyUsagePurpose, SanType,
 };
 
-use super::directory::Directory;
-
 /// What signs all certificates of a cluster.
-pub(crate) struct Authority {
+#[derive(Debug)]
+pub struct Authority {
     issuer: CertifiedIssuer<'static, KeyPair>,
     /// Its certificate.
-    pub(crate) file: PathBuf,
+    pub file: PathBuf,
 }
 
 /// A certificate and its key.
 #[derive(Debug, Clone)]
-pub(crate) struct Identity {
+pub struct Identity {
     /// The certificate.
-    pub(crate) certificate: PathBuf,
+    pub certificate: PathBuf,
     /// The key.
-    pub(crate) key: PathBuf,
+    pub key: PathBuf,
 }
 
 impl Identity {
     /// Where the files of one are that was made before.
-    pub(crate) fn of(directory: &Directory, name: &str) -> Self {
-        let file = |end| directory.path().join(format!("{name}.{end}"));
+    #[must_use]
+    pub fn of(directory: &Path, name: &str) -> Self {
+        let file = |end| directory.join(format!("{name}.{end}"));
         Self { certificate: file("crt"), key: file("key") }
     }
 }
 
 impl Authority {
-    pub(crate) fn new(directory: &Directory) -> Result<Self> {
+    /// Makes one, with its certificate in `ca.crt` of the directory.
+    ///
+    /// # Errors
+    ///
+    /// When a file cannot be written.
+    pub fn new(directory: &Path) -> Result<Self> {
         let mut params = params("lab", None)?;
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
         params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::DigitalSignature];
         let issuer = CertifiedIssuer::self_signed(params, KeyPair::generate()?)
             .context("making a certificate authority")?;
-        let file = directory.write("ca.crt", &issuer.pem())?;
+        let file = write(directory, "ca.crt", &issuer.pem())?;
         Ok(Self { issuer, file })
     }
 
     /// A client certificate: Kubernetes takes the user from its common name and the group from its
-    /// organisation.
-    pub(crate) fn client(
-        &self,
-        directory: &Directory,
-        user: &str,
-        group: Option<&str>,
-    ) -> Result<Identity> {
+    /// organisation. The files have the user's name, with `-` for `:`.
+    ///
+    /// # Errors
+    ///
+    /// When a file cannot be written.
+    pub fn client(&self, directory: &Path, user: &str, group: Option<&str>) -> Result<Identity> {
         let mut params = params(user, group)?;
         params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ClientAuth];
         self.sign(directory, &user.replace(':', "-"), &params)
     }
 
-    /// A server certificate.
-    pub(crate) fn server(
+    /// The certificate of the API server, in `kube-apiserver.crt`.
+    ///
+    /// # Errors
+    ///
+    /// When a file cannot be written.
+    pub fn server(
         &self,
-        directory: &Directory,
+        directory: &Path,
         addresses: &[IpAddr],
         names: &[&str],
     ) -> Result<Identity> {
@@ -75,20 +84,34 @@ impl Authority {
         self.sign(directory, "kube-apiserver", &params)
     }
 
-    fn sign(
-        &self,
-        directory: &Directory,
-        file: &str,
-        params: &CertificateParams,
-    ) -> Result<Identity> {
+    fn sign(&self, directory: &Path, file: &str, params: &CertificateParams) -> Result<Identity> {
         let key = KeyPair::generate()?;
         let certificate = params.signed_by(&key, &self.issuer);
         let certificate = certificate.with_context(|| format!("signing for `{file}`"))?;
         Ok(Identity {
-            certificate: directory.write(&format!("{file}.crt"), &certificate.pem())?,
-            key: directory.write(&format!("{file}.key"), &key.serialize_pem())?,
+            certificate: write(directory, &format!("{file}.crt"), &certificate.pem())?,
+            key: write(directory, &format!("{file}.key"), &key.serialize_pem())?,
         })
     }
+}
+
+/// Makes the key that tokens of service accounts are signed with: `service-accounts.key`, and
+/// `service-accounts.pub` for those who check them.
+///
+/// # Errors
+///
+/// When a file cannot be written.
+pub fn make_account_key(directory: &Path) -> Result<()> {
+    let key = KeyPair::generate()?;
+    write(directory, "service-accounts.key", &key.serialize_pem())?;
+    write(directory, "service-accounts.pub", &key.public_key_pem())?;
+    Ok(())
+}
+
+fn write(directory: &Path, name: &str, content: &str) -> Result<PathBuf> {
+    let path = directory.join(name);
+    fs::write(&path, content).with_context(|| format!("writing `{}`", path.display()))?;
+    Ok(path)
 }
 
 fn params(common_name: &str, organisation: Option<&str>) -> Result<CertificateParams> {

@@ -1,0 +1,179 @@
+//! A cluster for as long as something is done with it.
+
+use std::io::Write as _;
+use std::mem;
+use std::process::Stdio;
+use std::time::Duration;
+
+use anyhow::{Context as _, Result, ensure};
+use lab::{Mac, Netns};
+
+use super::place::{self, Host};
+use super::{control_plane, images, node, process, up};
+use crate::kube::ClusterPrograms;
+
+/// A cluster that is removed when this is dropped.
+pub(crate) struct Session {
+    /// A machine beside the cluster.
+    pub(crate) client: lab::Host,
+    programs: ClusterPrograms,
+    removal: Removal,
+}
+
+/// Removes the cluster when it is dropped.
+struct Removal;
+
+impl Session {
+    /// Makes a cluster.
+    ///
+    /// # Errors
+    ///
+    /// When there is one, or when it does not come up.
+    pub(crate) fn start(nodes: u8, programs: ClusterPrograms) -> Result<Self> {
+        place::take()?;
+        let removal = Removal;
+        up::make(nodes, &programs)?;
+        let host = Host::Client;
+        let client = lab::Host {
+            netns: Netns::named(&host.netns())?,
+            name: host.name(),
+            ipv4: host.ipv4(),
+            ipv6: host.ipv6(),
+            mac: Mac::of(host.ipv4()),
+        };
+        Ok(Self { client, programs, removal })
+    }
+
+    /// Removes the cluster.
+    ///
+    /// # Errors
+    ///
+    /// When something of it stays, with its name.
+    pub(crate) fn end(self) -> Result<()> {
+        mem::forget(self.removal);
+        up::remove()
+    }
+
+    /// Runs `kubectl` with all rights and returns what it printed.
+    ///
+    /// # Errors
+    ///
+    /// When it fails, with its words.
+    pub(crate) fn kubectl(&self, arguments: &[&str]) -> Result<String> {
+        process::said(control_plane::kubectl(&self.programs.kubernetes).args(arguments))
+    }
+
+    /// `kubectl apply` of these manifests.
+    ///
+    /// # Errors
+    ///
+    /// When the API server refuses one, with its words.
+    pub(crate) fn apply(&self, yaml: &str) -> Result<()> {
+        let mut kubectl = control_plane::kubectl(&self.programs.kubernetes);
+        kubectl.args(["apply", "--filename", "-"]);
+        kubectl.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::piped());
+        let mut kubectl = kubectl.spawn().context("starting `kubectl`")?;
+        let mut input = kubectl.stdin.take().context("it has a standard input")?;
+        input.write_all(yaml.as_bytes()).context("telling `kubectl`")?;
+        drop(input);
+        let output = kubectl.wait_with_output().context("waiting for `kubectl`")?;
+        let words = String::from_utf8_lossy(&output.stderr);
+        ensure!(output.status.success(), "`kubectl apply`: {}", words.trim());
+        Ok(())
+    }
+
+    /// Brings an image onto every node.
+    ///
+    /// # Errors
+    ///
+    /// When a node does not take it.
+    pub(crate) fn load(&self, image: &std::path::Path) -> Result<()> {
+        images::load(image)
+    }
+
+    /// Gives an image a second name on every node.
+    ///
+    /// # Errors
+    ///
+    /// When there is none of that name.
+    pub(crate) fn tag(&self, reference: &str, second: &str) -> Result<()> {
+        place::nodes()?.into_iter().try_for_each(|node| node::tag(node, reference, second))
+    }
+
+    /// Switches a node off, as one pulls a plug.
+    ///
+    /// # Errors
+    ///
+    /// When something of it stays.
+    pub(crate) fn stop_node(&self, node: u8) -> Result<()> {
+        node::stop(node)
+    }
+
+    /// Switches a node on again and waits until it is ready.
+    ///
+    /// # Errors
+    ///
+    /// When it does not come up.
+    pub(crate) fn start_node(&self, node: u8, limit: Duration) -> Result<()> {
+        node::start(node, &self.programs)?;
+        let name = Host::Node(node).name();
+        let what = format!("`{name}` is ready");
+        process::wait(&what, limit, || up::is_ready(&name, &self.programs)).map(drop)
+    }
+
+    /// Waits until an object has this condition in `kubectl`'s words, such as `rollout status`.
+    ///
+    /// # Errors
+    ///
+    /// When it has it not within `limit`.
+    pub(crate) fn wait_rolled_out(
+        &self,
+        object: &str,
+        namespace: &str,
+        limit: Duration,
+    ) -> Result<()> {
+        let limit = format!("--timeout={}s", limit.as_secs());
+        self.kubectl(&["--namespace", namespace, "rollout", "status", object, &limit]).map(drop)
+    }
+
+    /// What one wants to see when something went wrong.
+    pub(crate) fn words(&self) -> String {
+        let commands: [&[&str]; 4] = [
+            &["get", "nodes,pods,services", "--all-namespaces", "--output", "wide"],
+            &["get", "events", "--all-namespaces", "--field-selector", "type!=Normal"],
+            &[
+                "logs",
+                "--namespace",
+                "metallb-system",
+                "--selector",
+                "component=controller",
+                "--tail",
+                "40",
+                "--prefix",
+            ],
+            &[
+                "logs",
+                "--namespace",
+                "metallb-system",
+                "--selector",
+                "component=speaker",
+                "--tail",
+                "40",
+                "--prefix",
+            ],
+        ];
+        let said = commands.map(|arguments| {
+            let said = self.kubectl(arguments).unwrap_or_else(|error| format!("{error:#}\n"));
+            format!("--- kubectl {}\n{said}", arguments.join(" "))
+        });
+        said.concat()
+    }
+}
+
+impl Drop for Removal {
+    fn drop(&mut self) {
+        if let Err(error) = up::remove() {
+            eprintln!("    the cluster is not removed: {error:#}");
+        }
+    }
+}
