@@ -100,7 +100,9 @@ async fn give_addresses(
     let recorder = Recorder::start(client.clone(), COMPONENT);
     let secret = make_secret(args, &client, namespace);
     let permit = leadership.permit();
-    let means = Means { client: client.clone(), permit, recorder, clock, metrics };
+    let pod = args.pod_name.clone();
+    let identity = office::Identity { namespace: namespace.to_owned(), pod };
+    let means = Means { identity, client: client.clone(), permit, recorder, clock, metrics };
     let office = Office::new(&args.lb_class, &scope, means);
     tokio::select! {
         () = office.run(seen, ready) => {}

@@ -22,7 +22,9 @@ use super::leadership::Permit;
 use super::shelf::Freshness;
 use crate::api::IPAddressPool;
 use crate::k8s::client::WRITE_TIMEOUT;
+use crate::k8s::configuration_state::{Component, Report, Reporter};
 use crate::k8s::events::{EventType, Recorder};
+use crate::k8s::own_pod::own_pod;
 use crate::k8s::pool_status::PoolStatuses;
 use crate::k8s::reference::Reference;
 use crate::k8s::retry::{Backoff, chance};
@@ -31,7 +33,7 @@ use crate::metrics::{self, Config, Role, Update};
 use crate::net::clock::Clock;
 use crate::parse::Problem;
 use crate::parse::live::Live;
-use crate::source::kube::{Scope, Seen};
+use crate::source::kube::{Scope, Seen, StatusObject};
 use crate::source::object::{Object, ObjectName};
 use crate::told::Told;
 
@@ -62,10 +64,21 @@ pub(super) struct Office {
     problems: Told,
     warnings: Told,
     metrics: metrics::Controller,
+    identity: Identity,
+    /// Says what is wrong with the pools, while this controller decides.
+    reporter: Option<Reporter>,
+}
+
+/// Where this process runs.
+#[derive(Clone)]
+pub(super) struct Identity {
+    pub(super) namespace: String,
+    pub(super) pod: String,
 }
 
 /// What the office works with.
 pub(super) struct Means {
+    pub(super) identity: Identity,
     pub(super) client: Client,
     pub(super) permit: Permit,
     pub(super) recorder: Recorder,
@@ -107,7 +120,7 @@ enum Failure {
 impl Office {
     /// For Services of `class`, from what `scope` follows.
     pub(super) fn new(class: &str, scope: &Scope, means: Means) -> Self {
-        let Means { client, permit, recorder, clock, metrics } = means;
+        let Means { identity, client, permit, recorder, clock, metrics } = means;
         Self {
             client,
             permit,
@@ -123,6 +136,8 @@ impl Office {
             problems: Told::default(),
             warnings: Told::default(),
             metrics,
+            identity,
+            reporter: None,
         }
     }
 
@@ -172,12 +187,16 @@ impl Office {
                     tracing::warn!(%kind, "nothing is changed because of it: {cause}");
                     self.live.take(&seen);
                 }
+                Seen::Status(object) => {
+                    if let (StatusObject::Gone(_), Some(reporter)) = (&**object, &self.reporter) {
+                        reporter.is_gone();
+                    }
+                }
                 Seen::Put(_)
                 | Seen::Gone(_)
                 | Seen::Misfit(..)
                 | Seen::Slice { .. }
                 | Seen::SpeakerPod { .. }
-                | Seen::Status(_)
                 | Seen::Synced(_) => self.live.take(&seen),
             }
         }
@@ -219,7 +238,24 @@ impl Office {
             let is_stale = self.live.problems_of_settings().next().is_some();
             let config = if is_stale { Config::Stale } else { Config::Current };
             self.metrics.process().config(config);
+            self.report();
         }
+    }
+
+    /// Says what is wrong with the pools, to whoever looks.
+    fn report(&self) {
+        if let Some(reporter) = &self.reporter {
+            reporter.report(Report::of(self.live.problems_of_settings()));
+        }
+    }
+
+    fn start_reporting(&mut self) {
+        let Identity { namespace, pod } = self.identity.clone();
+        let at = (self.client.clone(), namespace);
+        let (client, namespace) = at.clone();
+        let owner = async move { own_pod(&client, &namespace, &pod).await };
+        self.reporter = Some(Reporter::start(at, Component::Controller, owner));
+        self.report();
     }
 
     /// Tells a Service what is wrong with it; that is for the one who decides.
@@ -258,6 +294,7 @@ impl Office {
             if matches!(self.stage, Stage::Leading(_)) {
                 tracing::info!("another controller decides from now on");
                 self.metrics.role(Role::Follower);
+                self.reporter = None;
             }
             self.desk.follow();
             self.untold.clear();
@@ -272,6 +309,7 @@ impl Office {
             tracing::info!("this controller decides from now on");
             self.metrics.role(Role::Leader);
             self.stage = Stage::Leading(*term);
+            self.start_reporting();
             self.desk.lead();
         }
     }

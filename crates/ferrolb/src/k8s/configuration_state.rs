@@ -78,16 +78,19 @@ struct Wanted {
 }
 
 impl Reporter {
-    /// A reporter, and its writer, which is to be run.
-    pub fn new(
-        client: Client,
-        namespace: &str,
+    /// Writes in a task of its own, once `owner` is known and until the reporter is dropped.
+    pub fn start(
+        (client, namespace): (Client, String),
         component: Component,
-        owner: OwnerReference,
-    ) -> (Self, Writer) {
+        owner: impl Future<Output = OwnerReference> + Send + 'static,
+    ) -> Self {
         let (wanted, receiver) = watch::channel(Wanted::default());
-        let api = Api::namespaced(client, namespace);
-        (Self { wanted }, Writer { api, component, owner, wanted: receiver })
+        tokio::spawn(async move {
+            let api = Api::namespaced(client, &namespace);
+            let owner = owner.await;
+            Writer { api, component, owner, wanted: receiver }.run().await;
+        });
+        Self { wanted }
     }
 
     /// Says this from now on. Costs nothing if it is said already.
@@ -106,7 +109,7 @@ impl Reporter {
 }
 
 /// Writes one object whenever it has to say something else.
-pub struct Writer {
+struct Writer {
     api: Api<ConfigurationState>,
     component: Component,
     owner: OwnerReference,
@@ -115,7 +118,7 @@ pub struct Writer {
 
 impl Writer {
     /// Writes until the reporter is dropped.
-    pub async fn run(mut self) {
+    async fn run(mut self) {
         let clock = Clock::start();
         let mut backoff = Backoff::default();
         let mut has_object = None;

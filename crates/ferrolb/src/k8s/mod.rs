@@ -7,6 +7,7 @@ pub mod events;
 pub mod l2_status;
 pub mod lease;
 pub mod memberlist_secret;
+pub mod own_pod;
 pub mod pool_status;
 pub mod reference;
 pub mod retry;

@@ -13,16 +13,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context as _, anyhow, bail};
-use k8s_openapi::api::core::v1::Pod;
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
-use kube::{Api, Client};
+use kube::Client;
 use planner::facts::{Change, Facts};
 use planner::names::{NodeName, ServiceName};
 use proto::mesh::Station;
 use tokio::runtime;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::{mpsc, oneshot, watch};
-use tokio::time;
 
 use super::announced::{Announced, News};
 use super::excluded::{self, Excluded};
@@ -30,12 +27,12 @@ use super::held::{Held, Holding};
 use super::{Effect, Identity, Observers, Speaker, touched};
 use crate::args;
 use crate::http::{self, Reach, tls};
-use crate::k8s::client::{self, WRITE_TIMEOUT};
+use crate::k8s::client;
 use crate::k8s::configuration_state::{Component, Report, Reporter};
 use crate::k8s::events::{EventType, Recorder};
 use crate::k8s::l2_status::writer::{Order, Writer};
+use crate::k8s::own_pod::own_pod;
 use crate::k8s::reference::Reference;
-use crate::k8s::retry::{Backoff, chance};
 use crate::metrics::{self, Config, Protocol, Update};
 use crate::net::clock::Clock;
 use crate::net::interfaces::{self, Interface};
@@ -355,7 +352,7 @@ impl Cluster {
             Report::Invalid(_) => Config::Stale,
             Report::Unknown | Report::Valid => Config::Current,
         });
-        self.written.report(report);
+        self.written.reporter.report(report);
         for problem in self.problems.news(self.live.problems().map(ToString::to_string)) {
             tracing::error!("{problem}");
         }
@@ -377,42 +374,30 @@ fn reference(name: &ServiceName, uids: &BTreeMap<ServiceName, String>) -> Refere
 /// The status objects of this node; they are written once the Pod that owns them is known.
 struct Written {
     orders: mpsc::Sender<Order>,
-    report: watch::Sender<Option<Report>>,
-    losses: mpsc::Sender<()>,
+    reporter: Reporter,
 }
 
 impl Written {
     fn start(client: Client, namespace: &str, node: &str, pod: &str) -> Self {
         let (orders, to_write) = mpsc::channel(ORDERS);
-        let (report, to_report) = watch::channel(None);
-        let (losses, lost) = mpsc::channel(1);
         let writer = Writer::new(client.clone(), namespace, node);
         let (found, owner) = oneshot::channel();
         tokio::spawn(writer.run(to_write, owner));
-        let (namespace, node, pod) = (namespace.to_owned(), node.to_owned(), pod.to_owned());
-        tokio::spawn(async move {
-            let owner = own_pod(&client, &namespace, &pod).await;
+        let component = Component::Speaker(node.to_owned());
+        let at = (client.clone(), namespace.to_owned());
+        let pod = pod.to_owned();
+        let reporter = Reporter::start(at.clone(), component, async move {
+            let owner = own_pod(&at.0, &at.1, &pod).await;
             // The other one has ended: so does the process.
             let _ = found.send(owner.clone());
-            let component = Component::Speaker(node);
-            let (reporter, writer) = Reporter::new(client, &namespace, component, owner);
-            tokio::join!(writer.run(), pass_on(reporter, to_report, lost));
+            owner
         });
-        Self { orders, report, losses }
+        Self { orders, reporter }
     }
 
     async fn order(&self, order: Order) {
         // The writer ends only with the process.
         let _ = self.orders.send(order).await;
-    }
-
-    fn report(&self, report: Report) {
-        self.report.send_if_modified(|current| {
-            let report = Some(report);
-            let is_new = *current != report;
-            *current = report;
-            is_new
-        });
     }
 
     async fn see(&self, object: StatusObject) {
@@ -422,59 +407,9 @@ impl Written {
                 self.order(Order::Gone(name.name)).await;
             }
             StatusObject::Gone(name) if name.kind == "ConfigurationState" => {
-                // Full means that it is known already.
-                let _ = self.losses.try_send(());
+                self.reporter.is_gone();
             }
             StatusObject::Bgp(_) | StatusObject::Configuration(_) | StatusObject::Gone(_) => (),
         }
-    }
-}
-
-/// Hands reports on to the reporter until there are none any more.
-async fn pass_on(
-    reporter: Reporter,
-    mut reports: watch::Receiver<Option<Report>>,
-    mut losses: mpsc::Receiver<()>,
-) {
-    loop {
-        if let Some(report) = reports.borrow_and_update().clone() {
-            reporter.report(report);
-        }
-        tokio::select! {
-            changed = reports.changed() => if changed.is_err() { return },
-            Some(()) = losses.recv() => reporter.is_gone(),
-        }
-    }
-}
-
-/// The Pod that this runs in, as owner of what is written. Asked for until there is an answer.
-async fn own_pod(client: &Client, namespace: &str, name: &str) -> OwnerReference {
-    let pods: Api<Pod> = Api::namespaced(client.clone(), namespace);
-    let clock = Clock::start();
-    let (mut backoff, mut told) = (Backoff::default(), Told::default());
-    loop {
-        let answer = time::timeout(WRITE_TIMEOUT, pods.get_metadata(name)).await;
-        let cause = match answer {
-            Ok(Ok(pod)) => {
-                return OwnerReference {
-                    api_version: String::from("v1"),
-                    kind: String::from("Pod"),
-                    name: name.to_owned(),
-                    uid: pod.metadata.uid.unwrap_or_default(),
-                    ..OwnerReference::default()
-                };
-            }
-            Ok(Err(error)) => error.to_string(),
-            Err(_) => String::from("no answer in time"),
-        };
-        for cause in told.news([cause]) {
-            tracing::warn!(
-                "asking for the Pod {namespace}/{name} of `--pod-name`: {cause}; trying again, and \
-                 no status is written until then"
-            );
-        }
-        backoff.failed(&(), clock.now(), chance());
-        let pause = clock.until(backoff.deadline(clock.now())).unwrap_or(Duration::ZERO);
-        time::sleep(pause).await;
     }
 }
