@@ -3,6 +3,7 @@
 pub mod api;
 pub mod args;
 pub mod cli;
+pub mod k8s;
 pub mod log;
 pub mod net;
 pub mod parse;

@@ -1,0 +1,3 @@
+//! What is written to the API server.
+
+pub mod client;
