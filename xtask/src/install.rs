@@ -4,7 +4,7 @@ use std::process::ExitCode;
 
 use anyhow::Result;
 
-use crate::{packages, step, tools};
+use crate::{kube, packages, step, tools};
 
 /// Install what the other commands need, and no more
 #[derive(clap::Args)]
@@ -17,7 +17,7 @@ pub(crate) fn run(_: &Arguments) -> Result<ExitCode> {
         for tool in [tools::NEXTEST, tools::DENY, tools::FUZZ] {
             eprintln!("    `{}` is `{}`", tool.name, tool.bring()?.display());
         }
-        Ok(())
+        kube::bring().map(drop)
     })?;
     Ok(ExitCode::SUCCESS)
 }

@@ -5,12 +5,15 @@ use std::process::ExitCode;
 use clap::Parser as _;
 
 mod bench;
+mod cache;
 mod codegen;
 mod command;
 mod demo;
 mod fuzz;
+mod go;
 mod image;
 mod install;
+mod kube;
 mod mutants;
 mod output;
 mod packages;

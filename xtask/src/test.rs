@@ -5,6 +5,7 @@ use std::process::{Command, ExitCode, Stdio};
 
 use anyhow::{Context as _, Result};
 
+use crate::kube::{self, Programs};
 use crate::report::Report;
 use crate::step;
 use crate::workspace::{at_root, cargo, is_ci, root};
@@ -35,7 +36,11 @@ pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode> {
         check(arguments.fast)?;
     }
     build(&nextest)?;
-    test(&nextest, arguments)
+    let programs = match arguments.fast {
+        true => None,
+        false => Some(step::timed("kubernetes", kube::bring)?),
+    };
+    test(&nextest, arguments, programs.as_ref())
 }
 
 /// What needs no test to run.
@@ -70,12 +75,15 @@ fn build(nextest: &Path) -> Result<()> {
 }
 
 /// Runs the tests. The last line is the count, alone, for people and programs that look for it.
-fn test(nextest: &Path, arguments: &Arguments) -> Result<ExitCode> {
+fn test(nextest: &Path, arguments: &Arguments, kube: Option<&Programs>) -> Result<ExitCode> {
     let profile = if is_ci() { "ci" } else { "default" };
     let junit = root().join("target/nextest").join(profile).join("junit.xml");
     // A run that dies must not be judged by the report of the one before.
     let _ = std::fs::remove_file(&junit);
     let mut command = with_rights(nextest);
+    if let Some(programs) = kube {
+        programs.tell(&mut command);
+    }
     command.args(["nextest", "run", "--workspace", "--profile", profile]);
     if arguments.fast {
         command.args(["--filterset", NO_LAB]);

@@ -1,11 +1,12 @@
 //! Cargo's helpers that the tests need: from the search path, from our cache, else brought there.
 
-use std::fs::{self, File};
+use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use anyhow::{Context as _, Result, ensure};
 
+use crate::cache::{self, make_executable, remove};
 use crate::workspace::cargo;
 
 /// A program that cargo runs as a subcommand.
@@ -60,12 +61,11 @@ impl Tool {
         if self.fits(&in_path) {
             return Ok(in_path);
         }
-        let cache = cache()?;
+        let cache = cache::directory("tools")?;
         let home = cache.join(format!("{}-{}", self.name, self.version));
         let program = home.join("bin").join(self.name);
         // Two runs at once must not write the same file; the second finds what the first brought.
-        let lock = File::create(cache.join("lock"))?;
-        lock.lock().context("waiting for another run that brings tools")?;
+        let _lock = cache::lock(&cache)?;
         if self.fits(&program) {
             return Ok(program);
         }
@@ -161,19 +161,6 @@ pub(crate) fn require_components() -> Result<()> {
     Ok(())
 }
 
-/// Where brought tools stay, for all work trees of a user.
-fn cache() -> Result<PathBuf> {
-    let from = |name: &str| std::env::var_os(name).filter(|value| !value.is_empty());
-    let base = match from("XDG_CACHE_HOME") {
-        Some(base) => PathBuf::from(base),
-        None => Path::new(&from("HOME").context("neither `XDG_CACHE_HOME` nor `HOME` is set")?)
-            .join(".cache"),
-    };
-    let cache = base.join("ferrolb/tools");
-    fs::create_dir_all(&cache).with_context(|| format!("making `{}`", cache.display()))?;
-    Ok(cache)
-}
-
 /// The three numbers of a version.
 fn parts(version: &str) -> Option<[u32; 3]> {
     let numbers: Vec<u32> = version.split('.').map_while(|part| part.parse().ok()).collect();
@@ -191,21 +178,6 @@ fn quietly(command: &mut Command) -> Result<()> {
 fn find(directory: &Path, suffix: &str) -> Option<PathBuf> {
     let mut paths = fs::read_dir(directory).ok()?.flatten().map(|entry| entry.path());
     paths.find(|path| path.to_string_lossy().ends_with(suffix))
-}
-
-fn make_executable(program: &Path) -> Result<()> {
-    use std::os::unix::fs::PermissionsExt as _;
-    fs::set_permissions(program, fs::Permissions::from_mode(0o755))
-        .with_context(|| format!("making `{}` executable", program.display()))
-}
-
-fn remove(directory: &Path) -> Result<()> {
-    match fs::remove_dir_all(directory) {
-        Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
-            Err(error).with_context(|| format!("removing `{}`", directory.display()))
-        }
-        Ok(()) | Err(_) => Ok(()),
-    }
 }
 
 #[cfg(test)]

@@ -14,12 +14,14 @@
 //! | [`http`], [`probe`] | a client's view: one request, or a packet each millisecond |
 //! | [`capture`] | the switch's view: who says ARP what |
 //! | [`ferrolb`], [`cluster`] | the program under test; one on every node, with a Service to look at |
+//! | [`kube`] | a real API server, real kube-proxy, Nodes and pods in the network |
 //! | [`mac`], [`Report`] | values |
 
 pub mod capture;
 pub mod cluster;
 pub mod ferrolb;
 pub mod http;
+pub mod kube;
 pub mod kube_proxy;
 pub mod mac;
 pub mod needs;

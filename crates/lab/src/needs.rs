@@ -7,6 +7,8 @@ use std::thread;
 
 use nix::sched::{CloneFlags, unshare};
 
+use crate::kube::programs;
+
 /// What is missing on this machine.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Missing {
@@ -21,6 +23,11 @@ pub enum Missing {
     },
     /// `/proc/sys` of a new namespace cannot be written.
     Sysctl,
+    /// A program of Kubernetes is nowhere.
+    Kubernetes {
+        /// Its name.
+        name: &'static str,
+    },
 }
 
 impl fmt::Display for Missing {
@@ -35,6 +42,11 @@ impl fmt::Display for Missing {
             }
             Self::Sysctl => f.write_str(
                 "`/proc/sys/net` cannot be written: in a container, mount `/proc/sys` writable",
+            ),
+            Self::Kubernetes { name } => write!(
+                f,
+                "no program `{name}`: install Go and run `cargo xtask test`, which builds it, or \
+                 name a directory that has it in `KUBEBUILDER_ASSETS`"
             ),
         }
     }
@@ -58,6 +70,13 @@ pub fn needs() -> Result<(), Missing> {
     }
 }
 
+/// Says whether this machine can run a lab with a Kubernetes, and if not, the first thing that it
+/// lacks.
+pub fn needs_kubernetes() -> Result<(), Missing> {
+    needs()?;
+    programs::ALL.iter().try_for_each(|name| programs::find(name).map(drop))
+}
+
 fn is_installed(program: &str) -> bool {
     let mut command = Command::new(program);
     command.arg("--version").stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
@@ -76,11 +95,18 @@ pub fn skip(test: &str, missing: Missing) {
     eprintln!("SKIPPED {test}: {missing}");
 }
 
-/// Ends the test, with a line that names it and the reason, on a machine without what a lab needs.
+/// Ends the test, with a line that names it and the reason, on a machine without what a lab needs;
+/// `require!(kubernetes)` also wants the programs of Kubernetes.
 #[macro_export]
 macro_rules! require {
     () => {
-        if let Err(missing) = $crate::needs::needs() {
+        $crate::require!(@ $crate::needs::needs())
+    };
+    (kubernetes) => {
+        $crate::require!(@ $crate::needs::needs_kubernetes())
+    };
+    (@ $needs:expr) => {
+        if let Err(missing) = $needs {
             // The compiler knows the test's name; the thread's is not always it.
             fn here() {}
             $crate::needs::skip(std::any::type_name_of_val(&here), missing);

@@ -93,16 +93,22 @@ impl Process {
     /// Waits for the end of the program, and of its output. Children that it left are killed.
     pub fn wait(&mut self, limit: Duration) -> Result<ExitStatus> {
         let until = Instant::now() + limit;
-        // Looking leaves the ended program in the table of processes, so that the number of its
-        // group cannot become another's before the group is killed.
-        let look = WaitPidFlag::WEXITED | WaitPidFlag::WNOHANG | WaitPidFlag::WNOWAIT;
-        while waitid(Id::Pid(self.pid()?), look)? == WaitStatus::StillAlive {
+        while !self.has_ended()? {
             if Instant::now() >= until {
                 bail!("`{}` still runs after {limit:?}", self.name);
             }
             thread::sleep(LOOK);
         }
         self.end()
+    }
+
+    /// Whether the program has ended. Children that it left may still run.
+    pub fn has_ended(&self) -> Result<bool> {
+        // Looking leaves the ended program in the table of processes, so that the number of its
+        // group cannot become another's before the group is killed.
+        let look = WaitPidFlag::WEXITED | WaitPidFlag::WNOHANG | WaitPidFlag::WNOWAIT;
+        let has_ended = || Ok(waitid(Id::Pid(self.pid()?), look)? != WaitStatus::StillAlive);
+        if self.ended.is_some() { Ok(true) } else { has_ended() }
     }
 
     /// Waits until the output contains `text`.

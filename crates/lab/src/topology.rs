@@ -102,6 +102,34 @@ impl Lan {
         Ok(lan)
     }
 
+    /// Plugs one more host into the switch, at `192.0.2.NUMBER` and its like in IPv6. It has no
+    /// pod, and knows the ways to those of the nodes; [`Lan::crash`] and [`Lan::partition`] know it by its name, which is that of an
+    /// interface: at most 15 bytes.
+    ///
+    /// # Errors
+    ///
+    /// When a host has that name or address already.
+    pub fn attach(&self, name: &str, number: u8) -> Result<Host> {
+        let host = on_lan(name.to_owned(), number).host()?;
+        let taken = self.hosts().any(|other| other.ipv4 == host.ipv4);
+        ensure!(!taken, "`{name}` cannot have `{}`: it is another host's", host.ipv4);
+        let (port, mac, netns) = (host.name.clone(), host.mac, host.netns.fd());
+        let routes = routes_to_pods(self.nodes.iter());
+        self.switch.netlink(async move |handle: Handle| {
+            add_port(&handle, if_nametoindex(BRIDGE)?, &port, mac, netns).await
+        })?;
+        host.build_eth0(LAN_PREFIXES)?;
+        wait_up(&self.switch, vec![name.to_owned()])?;
+        wait_up(&host.netns, vec!["eth0".to_owned()])?;
+        host.netns.netlink(async move |handle: Handle| {
+            for (network, length, gateway) in routes {
+                add_route(&handle, network, length, gateway).await?;
+            }
+            Ok(())
+        })?;
+        Ok(host)
+    }
+
     /// The node with this letter: `lan.node("b")`.
     ///
     /// # Panics
@@ -175,9 +203,7 @@ impl Lan {
             handle.link().add(bridge).execute().await.context("making a bridge")?;
             let bridge = if_nametoindex(BRIDGE)?;
             for (name, mac, netns) in hosts {
-                let port = veth(&name, eth0(mac, netns)).controller(bridge).build();
-                let added = handle.link().add(port).execute().await;
-                added.with_context(|| format!("making the port for `{name}`"))?;
+                add_port(&handle, bridge, &name, mac, netns).await?;
             }
             Ok(())
         })
@@ -231,17 +257,7 @@ impl Node {
         self.host.build_eth0(LAN_PREFIXES)?;
         let (mac, netns) = (self.pod.mac, self.pod.netns.fd());
         let (v4, v6) = self.pod_gateway();
-        let others: Vec<_> = all
-            .iter()
-            .filter(|other| other.host.name != self.host.name)
-            .flat_map(|other| {
-                let (v4, v6) = (other.pod.ipv4, other.pod.ipv6);
-                [
-                    (IpAddr::V4(network(v4)), POD_PREFIXES.0, IpAddr::V4(other.host.ipv4)),
-                    (IpAddr::V6(network_v6(v6)), POD_PREFIXES.1, IpAddr::V6(other.host.ipv6)),
-                ]
-            })
-            .collect();
+        let others = routes_to_pods(all.iter().filter(|node| node.host.name != self.host.name));
         self.host.netns.netlink(async move |handle: Handle| {
             let link = veth("pod", eth0(mac, netns)).build();
             handle.link().add(link).execute().await.context("making the pod's link")?;
@@ -312,15 +328,9 @@ struct Plan {
 
 /// The client, then each node followed by its pod.
 fn plan(nodes: u8) -> Vec<Plan> {
-    let lan = |name: String, host: u8| Plan {
-        name,
-        ipv4: Ipv4Addr::new(192, 0, 2, host),
-        // The same digits as in the IPv4 address, read as hexadecimal.
-        ipv6: Ipv6Addr::new(0xfd00, 0, 0, 0, 0, 0, 0, decimal_as_hex(host)),
-    };
-    let mut plans = vec![lan("client".to_owned(), 100)];
+    let mut plans = vec![on_lan("client".to_owned(), 100)];
     for (number, letter) in (1..=nodes).zip('a'..) {
-        plans.push(lan(format!("node-{letter}"), 10 + number));
+        plans.push(on_lan(format!("node-{letter}"), 10 + number));
         plans.push(Plan {
             name: format!("pod-{letter}"),
             ipv4: Ipv4Addr::new(10, 244, number, 2),
@@ -328,6 +338,16 @@ fn plan(nodes: u8) -> Vec<Plan> {
         });
     }
     plans
+}
+
+/// A host at the switch.
+fn on_lan(name: String, number: u8) -> Plan {
+    Plan {
+        name,
+        ipv4: Ipv4Addr::new(192, 0, 2, number),
+        // The same digits as in the IPv4 address, read as hexadecimal.
+        ipv6: Ipv6Addr::new(0xfd00, 0, 0, 0, 0, 0, 0, decimal_as_hex(number)),
+    }
 }
 
 /// 11 becomes 0x11.
@@ -380,6 +400,24 @@ fn veth(name: &str, peer: LinkMessage) -> LinkMessageBuilder<LinkVeth> {
         .name(name)
         .set_info_data(InfoData::Veth(InfoVeth::Peer(peer)))
         .up()
+}
+
+/// Networks of pods, the lengths of their prefixes, and the nodes that they are behind.
+fn routes_to_pods<'a>(nodes: impl Iterator<Item = &'a Node>) -> Vec<(IpAddr, u8, IpAddr)> {
+    let routes = nodes.flat_map(|Node { host, pod }| {
+        [
+            (IpAddr::V4(network(pod.ipv4)), POD_PREFIXES.0, IpAddr::V4(host.ipv4)),
+            (IpAddr::V6(network_v6(pod.ipv6)), POD_PREFIXES.1, IpAddr::V6(host.ipv6)),
+        ]
+    });
+    routes.collect()
+}
+
+/// A port of the switch, whose other end is the host's `eth0`.
+async fn add_port(handle: &Handle, bridge: u32, name: &str, mac: Mac, netns: RawFd) -> Result<()> {
+    let port = veth(name, eth0(mac, netns)).controller(bridge).build();
+    let added = handle.link().add(port).execute().await;
+    added.with_context(|| format!("making the port for `{name}`"))
 }
 
 /// Waits until links are up in both senses: they have carrier, and the kernel uses them.
