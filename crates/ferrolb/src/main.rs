@@ -18,6 +18,7 @@ fn main() -> ExitCode {
         Command::Plan(args) => cli::plan::run(&args),
         Command::Explain(args) => cli::explain::run(&args),
         Command::Simulate(args) => cli::simulate::run(&args),
+        Command::Status(args) => cli::status::run(&args),
         Command::Validate(args) => cli::validate::run(&args),
     };
     result.unwrap_or_else(|error| {

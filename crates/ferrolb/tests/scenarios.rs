@@ -67,7 +67,7 @@ impl<'a> Scenario<'a> {
         fs::write(directory.path().join("given.yaml"), self.given)?;
         let reading = files::read(directory.path());
         let parsed = parse::facts(&reading.objects);
-        let findings = Findings { reading: &reading, parsed: &parsed }.to_string();
+        let findings = Findings { reading: &reading, parsed: &parsed, notes: &[] }.to_string();
         let outcome = Outcome::of(parsed.facts.clone());
         let path = format!("{}/", directory.path().display());
         let problems = format!("{}{outcome}", findings.replace(&path, ""));
@@ -159,7 +159,7 @@ fn the_examples_have_neither_problems_nor_warnings() {
     let examples = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../examples");
     let reading = files::read(examples);
     let parsed = parse::facts(&reading.objects);
-    assert_eq!(Findings { reading: &reading, parsed: &parsed }.to_string(), "");
+    assert_eq!(Findings { reading: &reading, parsed: &parsed, notes: &[] }.to_string(), "");
     let outcome = Outcome::of(parsed.facts);
     assert_eq!(outcome.to_string(), "");
     let plans = ["node-a", "node-b", "node-c"].map(|node| outcome.plan(&node.into()).table());

@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::{fs, io};
 
+use ferrolb::cli::cluster::Cluster;
 use ferrolb::cli::plan::Output;
 use ferrolb::cli::validate::{Args, Report, run};
 use ferrolb::parse;
@@ -32,7 +33,8 @@ fn text(yaml: &str) -> io::Result<String> {
 }
 
 fn exit_code(filename: PathBuf) -> Option<ExitCode> {
-    run(&Args { filename: vec![filename], bgp_type: None, output: Output::Json }).ok()
+    let (filename, cluster) = (vec![filename], Cluster::default());
+    run(&Args { filename, cluster, bgp_type: None, output: Output::Json }).ok()
 }
 
 /// `directory` and all below it.

@@ -9,7 +9,7 @@ use std::path::PathBuf;
 
 use clap::{Parser, Subcommand, ValueEnum};
 
-use crate::cli::{explain, plan, simulate, validate};
+use crate::cli::{explain, plan, simulate, status, validate};
 
 pub use controller::{Controller, WebhookMode};
 pub use speaker::{Speaker, Unused};
@@ -46,6 +46,8 @@ pub enum Command {
     Explain(explain::Args),
     /// Say what would move if a node failed, were drained, or other manifests were applied.
     Simulate(simulate::Args),
+    /// Show what a cluster says of its Services, and whether its settings are in use.
+    Status(status::Args),
     /// Say what is wrong with manifests, and where.
     Validate(validate::Args),
 }
@@ -57,6 +59,7 @@ impl Command {
         match self {
             Self::Controller(_) | Self::Speaker(_) => LogFormat::Json,
             Self::Standalone(_)
+            | Self::Status(_)
             | Self::Plan(_)
             | Self::Explain(_)
             | Self::Simulate(_)

@@ -10,14 +10,17 @@ mod tests;
 
 use std::io::{self, Write as _};
 use std::process::ExitCode;
+use std::sync::Arc;
 
 use anyhow::Context as _;
+use k8s_openapi::api::core::v1::Service;
 use planner::names::ServiceName;
 
 use super::given::{EXIT_COULD_NOT_RUN, Given, Manifests, refuse};
 use super::nearest;
 use super::outcome::Outcome;
 use super::plan::Output;
+use crate::source::object::ObjectName;
 
 pub use explanation::Explanation;
 
@@ -67,7 +70,11 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
 ///
 /// If `said` cannot be written.
 pub fn explanation(args: &Args, said: &mut impl io::Write) -> io::Result<Option<Explanation>> {
-    let manifests = args.given.read(&[]);
+    let source = match args.given.source() {
+        Ok(source) => source,
+        Err(cause) => return refuse(said, &format!("{cause:#}")).map(|()| None),
+    };
+    let manifests = args.given.read(&source, &[]);
     write!(said, "{}", manifests.findings().about(&args.service))?;
     if manifests.is_unreadable() {
         return Ok(None);
@@ -88,20 +95,21 @@ fn find(service: &ServiceName, manifests: &Manifests) -> Result<(), String> {
     if services.contains_key(service) {
         return Ok(());
     }
-    let mut objects = manifests.reading.origins.iter();
-    let is_it = |namespace: Option<&str>, name: &str| {
-        namespace == Some(service.namespace.as_str()) && name == service.name
+    let object = ObjectName {
+        kind: "Service",
+        namespace: Some(service.namespace.clone()),
+        name: service.name.clone(),
     };
-    let written = objects.find(|(object, _)| {
-        object.kind == "Service" && is_it(object.namespace.as_deref(), &object.name)
-    });
-    if let Some((_, origin)) = written {
+    let is_it = |it: &Arc<Service>| ObjectName::of("Service", &it.metadata) == object;
+    if manifests.reading.objects.services.iter().any(is_it) {
+        let origin = manifests.reading.origins.get(&object);
+        let origin = origin.map_or_else(String::new, |origin| format!(" at {origin}"));
         return Err(format!(
-            "Service `{service}` at {origin} gets no address from ferrolb: it is not of the type \
+            "Service `{service}`{origin} gets no address from ferrolb: it is not of the type \
              LoadBalancer, of another class, or has problems that are told above"
         ));
     }
     let names: Vec<_> = services.keys().map(ToString::to_string).collect();
     let help = nearest::help(&service.to_string(), names.iter().map(String::as_str));
-    Err(format!("there is no Service `{service}` in the manifests; {help}"))
+    Err(format!("there is no Service `{service}` in {}; {help}", manifests.place))
 }

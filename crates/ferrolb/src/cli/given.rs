@@ -1,4 +1,4 @@
-//! What subcommands work on: manifests, and who is alive.
+//! What subcommands work on: manifests or a cluster, and who is alive.
 
 use std::collections::BTreeSet;
 use std::fmt;
@@ -8,9 +8,11 @@ use std::path::PathBuf;
 use planner::facts::Facts;
 use planner::names::{NodeName, ServiceName};
 
+use super::cluster::{Cluster, Found};
 use super::nearest;
 use crate::parse::{self, Parsed};
 use crate::source::files::{Files, Reading};
+use crate::source::object::Object;
 
 /// The manifests have problems.
 pub(super) const EXIT_PROBLEMS: u8 = 1;
@@ -21,11 +23,17 @@ pub(super) const EXIT_COULD_NOT_RUN: u8 = 2;
 /// Arguments of every subcommand that decides.
 #[derive(Clone, Debug, clap::Args)]
 pub struct Given {
-    /// Manifest, or directory of manifests; may be given several times.
-    #[arg(short, long = "filename", value_name = "PATH", required = true)]
+    /// Manifest, or directory of manifests; may be given several times. Without it, a cluster is
+    /// looked at.
+    #[arg(short, long = "filename", value_name = "PATH", conflicts_with_all = ["kubeconfig", "context"])]
     pub filename: Vec<PathBuf>,
 
-    /// Nodes whose speakers are alive; all nodes without it.
+    /// The cluster to look at.
+    #[command(flatten)]
+    pub cluster: Cluster,
+
+    /// Nodes whose speakers are alive. Without it all nodes of manifests, and those of a cluster whose
+    /// speakers are ready.
     #[arg(long, value_name = "NODE,NODE", value_delimiter = ',')]
     pub speakers: Option<Vec<String>>,
 
@@ -34,23 +42,96 @@ pub struct Given {
     pub ignore_exclude_lb: bool,
 }
 
-/// What the manifests say.
+/// Where objects come from.
+#[derive(Clone, Debug)]
+pub enum Source {
+    /// Files and directories.
+    Files(Vec<PathBuf>),
+    /// A cluster, as it was when it was looked at.
+    Cluster(Box<Found>),
+}
+
+impl Source {
+    /// The files, or the cluster if there are none.
+    ///
+    /// # Errors
+    ///
+    /// The cluster cannot be reached, or does not let us see what we need.
+    pub fn open(files: &[PathBuf], cluster: &Cluster) -> anyhow::Result<Self> {
+        match files {
+            [] => Ok(Self::Cluster(Box::new(cluster.look()?))),
+            files => Ok(Self::Files(files.to_vec())),
+        }
+    }
+
+    /// Reads what there is. Objects in the files `over` take the place of those with the same name.
+    pub(super) fn read(&self, over: &[PathBuf]) -> Reading {
+        let over = over.iter().cloned();
+        match self {
+            Self::Files(files) => Files::of(files.iter().cloned()).overlaid(over).reload(),
+            Self::Cluster(found) => {
+                let mut reading = Files::of(over).reload();
+                let is_there = |object: &Object| {
+                    object.name().is_some_and(|name| reading.origins.contains_key(&name))
+                };
+                let (_, others): (Vec<_>, Vec<_>) =
+                    found.objects.iter().cloned().partition(is_there);
+                others.into_iter().for_each(|object| reading.objects.add(object));
+                reading.problems.extend(found.problems.iter().cloned());
+                reading
+            }
+        }
+    }
+
+    /// What to know beside the objects.
+    pub(super) fn notes(&self) -> &[String] {
+        match self {
+            Self::Files(_) => &[],
+            Self::Cluster(found) => &found.notes,
+        }
+    }
+
+    /// `the manifests` or `the cluster`.
+    fn name(&self) -> &'static str {
+        match self {
+            Self::Files(_) => "the manifests",
+            Self::Cluster(_) => "the cluster",
+        }
+    }
+}
+
+/// What the manifests, or the objects of a cluster, say.
 #[derive(Clone, Debug)]
 pub struct Manifests {
     /// From the files.
     pub reading: Reading,
     /// From the objects, adjusted to what no manifest says.
     pub parsed: Parsed,
+    /// What to know beside them, a sentence each.
+    notes: Vec<String>,
+    /// Where they are, in words.
+    pub(super) place: &'static str,
 }
 
 impl Given {
-    /// Reads the manifests. Objects in the files `over` take the place of those with the same name.
-    pub fn read(&self, over: &[PathBuf]) -> Manifests {
-        let mut files = Files::of(self.filename.iter().cloned()).overlaid(over.iter().cloned());
-        let reading = files.reload();
+    /// Where the objects come from. A cluster is looked at here, once.
+    ///
+    /// # Errors
+    ///
+    /// As [`Source::open`].
+    pub fn source(&self) -> anyhow::Result<Source> {
+        Source::open(&self.filename, &self.cluster)
+    }
+
+    /// Reads the objects. Those in the files `over` take the place of those with the same name.
+    pub fn read(&self, source: &Source, over: &[PathBuf]) -> Manifests {
+        let reading = source.read(over);
         let mut parsed = parse::facts(&reading.objects);
+        if let Source::Cluster(found) = source {
+            parsed.facts.speakers.clone_from(&found.speakers);
+        }
         self.adjust(&mut parsed.facts);
-        Manifests { reading, parsed }
+        Manifests { reading, parsed, notes: source.notes().to_vec(), place: source.name() }
     }
 
     /// Makes facts of what no manifest says.
@@ -67,7 +148,7 @@ impl Given {
 impl Manifests {
     /// What is wrong with files and objects.
     pub fn findings(&self) -> Findings<'_> {
-        Findings { reading: &self.reading, parsed: &self.parsed }
+        Findings { reading: &self.reading, parsed: &self.parsed, notes: &self.notes }
     }
 
     /// Whether a path could not be read, so that there is nothing to work on.
@@ -91,7 +172,7 @@ impl Manifests {
             return Ok(node);
         }
         let help = nearest::help(name, nodes.keys().map(|NodeName(name)| name.as_str()));
-        Err(format!("there is no Node `{name}` in the manifests; {help}"))
+        Err(format!("there is no Node `{name}` in {}; {help}", self.place))
     }
 }
 
@@ -107,6 +188,8 @@ pub struct Findings<'a> {
     pub reading: &'a Reading,
     /// What was found in the objects.
     pub parsed: &'a Parsed,
+    /// What to know beside them, a sentence each.
+    pub notes: &'a [String],
 }
 
 impl Findings<'_> {
@@ -131,7 +214,7 @@ impl Findings<'_> {
 
 impl fmt::Display for Findings<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { reading, parsed } = self;
+        let Self { reading, parsed, notes } = self;
         let origin = |problem: &parse::Problem| match reading.origins.get(&problem.object) {
             Some(origin) => format!("{origin}: "),
             None => String::new(),
@@ -150,6 +233,9 @@ impl fmt::Display for Findings<'_> {
         }
         for kind in &reading.ignored {
             writeln!(f, "note: objects of the kind {kind} are ignored")?;
+        }
+        for note in *notes {
+            writeln!(f, "note: {note}")?;
         }
         Ok(())
     }

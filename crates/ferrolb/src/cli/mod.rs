@@ -1,5 +1,6 @@
 //! Subcommands for people.
 
+pub mod cluster;
 pub mod explain;
 #[cfg(test)]
 mod fixture;
@@ -9,6 +10,7 @@ pub mod node_plan;
 pub mod outcome;
 pub mod plan;
 pub mod simulate;
+pub mod status;
 mod table;
 pub mod validate;
 mod why;

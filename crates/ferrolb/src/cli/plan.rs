@@ -20,9 +20,8 @@ use super::outcome::Outcome;
 
 /// Arguments of `ferrolb plan`.
 #[derive(Clone, Debug, clap::Args)]
-#[command(mut_arg("filename", |arg| arg.required(false).required_unless_present("write_status")))]
 pub struct Args {
-    /// What to work on; without it, the directory of `write_status`.
+    /// What to work on; if nothing is named, the directory of `write_status`.
     #[command(flatten)]
     pub given: Given,
 
@@ -62,7 +61,7 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
     if given.filename.is_empty() {
         given.filename.extend(args.write_status.clone());
     }
-    let manifests = given.read(&[]);
+    let manifests = given.read(&given.source()?, &[]);
     let mut errors = io::stderr().lock();
     write!(errors, "{}", manifests.findings())?;
     if manifests.is_unreadable() {

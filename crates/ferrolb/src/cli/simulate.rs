@@ -86,9 +86,13 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
 ///
 /// If `said` cannot be written.
 pub fn difference(args: &Args, said: &mut impl io::Write) -> io::Result<Option<Difference>> {
-    let before = args.given.read(&[]);
+    let source = match args.given.source() {
+        Ok(source) => source,
+        Err(cause) => return refuse(said, &format!("{cause:#}")).map(|()| None),
+    };
+    let before = args.given.read(&source, &[]);
     write!(said, "{}", before.findings())?;
-    let after = args.given.read(&args.apply);
+    let after = args.given.read(&source, &args.apply);
     write!(said, "{}", after.findings().beyond(&before.findings()))?;
     if after.is_unreadable() {
         return Ok(None);

@@ -14,19 +14,25 @@ use anyhow::Context as _;
 use clap::ValueEnum;
 use serde::Serialize;
 
-use super::given::{EXIT_COULD_NOT_RUN, EXIT_PROBLEMS};
+use super::cluster::Cluster;
+use super::given::{EXIT_COULD_NOT_RUN, EXIT_PROBLEMS, Source};
 use super::plan::Output;
 use crate::parse::{self, Parsed, Problem};
 use crate::source::document::{Fault, FileProblem};
-use crate::source::files::{self, Files, Reading};
+use crate::source::files::{self, Reading};
 use crate::source::locate::Atlas;
 
 /// Arguments of `ferrolb validate`.
 #[derive(Clone, Debug, clap::Args)]
 pub struct Args {
-    /// Manifest, or directory of manifests; may be given several times.
-    #[arg(short, long = "filename", value_name = "PATH", required = true, num_args = 1..)]
+    /// Manifest, or directory of manifests; may be given several times. Without it, a cluster is
+    /// looked at.
+    #[arg(short, long = "filename", value_name = "PATH", num_args = 1.., conflicts_with_all = ["kubeconfig", "context"])]
     pub filename: Vec<PathBuf>,
+
+    /// The cluster to look at.
+    #[command(flatten)]
+    pub cluster: Cluster,
 
     /// Has no effect: all fields work with our BGP. Accepted for those who come from MetalLB.
     #[arg(long, value_enum, value_name = "TYPE")]
@@ -58,14 +64,16 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
     if args.bgp_type.is_some() {
         eprintln!("note: `--bgp-type` has no effect: all fields work with our BGP");
     }
-    let reading = Files::of(args.filename.iter().cloned()).reload();
+    let source = Source::open(&args.filename, &args.cluster)?;
+    source.notes().iter().for_each(|note| eprintln!("note: {note}"));
+    let reading = source.read(&[]);
     let unreadable: Vec<_> =
         reading.problems.iter().filter(|problem| is_unreadable(problem)).collect();
     if !unreadable.is_empty() {
         unreadable.iter().for_each(|problem| eprintln!("error: {problem}"));
         return Ok(ExitCode::from(EXIT_COULD_NOT_RUN));
     }
-    if reading.origins.is_empty() && reading.problems.is_empty() {
+    if reading.objects.count() == 0 && reading.problems.is_empty() {
         eprintln!("note: there is no object of a kind that we read");
     }
     let report = Report::of(&reading, &parse::facts(&reading.objects));
@@ -155,7 +163,7 @@ impl Report {
         Self {
             problems,
             warnings: all(&reading.warnings, &parsed.warnings),
-            objects: reading.origins.len(),
+            objects: reading.objects.count(),
         }
     }
 

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use axum::http::header::{HeaderValue, USER_AGENT};
-use kube::config::{KubeConfigOptions, Kubeconfig};
+use kube::config::{KubeConfigOptions, Kubeconfig, KubeconfigError};
 use kube::{Client, Config};
 
 /// How long a connection to the API server may take.
@@ -23,16 +23,31 @@ pub const WRITE_TIMEOUT: Duration = Duration::from_secs(10);
 ///
 /// When no cluster is named anywhere, or what names it cannot be read.
 pub async fn connect(kubeconfig: Option<&Path>) -> anyhow::Result<(Client, String)> {
-    let mut config = match kubeconfig {
-        None => Config::infer().await.context(
+    connect_to(kubeconfig, None).await
+}
+
+/// As [`connect`], with a context of the kubeconfig other than its current one.
+///
+/// # Errors
+///
+/// As [`connect`], and when there is no such context.
+pub async fn connect_to(
+    kubeconfig: Option<&Path>,
+    context: Option<&str>,
+) -> anyhow::Result<(Client, String)> {
+    let mut config = match (kubeconfig, context) {
+        (None, None) => Config::infer().await.context(
             "finding the cluster: run this in a Pod with a service account, or set KUBECONFIG",
         )?,
-        Some(path) => {
+        (None, Some(_)) => {
+            let file = Kubeconfig::read().context("reading the kubeconfig: set KUBECONFIG")?;
+            chosen(file, context).await.context("using the kubeconfig")?
+        }
+        (Some(path), _) => {
             let file = Kubeconfig::read_from(path)
                 .with_context(|| format!("reading the kubeconfig {}", path.display()))?;
-            Config::from_custom_kubeconfig(file, &KubeConfigOptions::default())
-                .await
-                .with_context(|| format!("using the kubeconfig {}", path.display()))?
+            let using = || format!("using the kubeconfig {}", path.display());
+            chosen(file, context).await.with_context(using)?
         }
     };
     config.connect_timeout = Some(CONNECT_TIMEOUT);
@@ -43,4 +58,10 @@ pub async fn connect(kubeconfig: Option<&Path>) -> anyhow::Result<(Client, Strin
     let namespace = config.default_namespace.clone();
     let client = Client::try_from(config).context("making a client for the API server")?;
     Ok((client, namespace))
+}
+
+async fn chosen(file: Kubeconfig, context: Option<&str>) -> Result<Config, KubeconfigError> {
+    let context = context.map(str::to_owned);
+    let options = KubeConfigOptions { context, ..KubeConfigOptions::default() };
+    Config::from_custom_kubeconfig(file, &options).await
 }

@@ -48,6 +48,22 @@ pub struct Objects {
 }
 
 impl Objects {
+    /// How many there are.
+    pub fn count(&self) -> usize {
+        let Self { services, endpoint_slices, nodes, namespaces, secrets, pools, .. } = self;
+        let of_kubernetes =
+            [services.len(), endpoint_slices.len(), nodes.len(), namespaces.len(), secrets.len()];
+        let ours = [
+            pools.len(),
+            self.l2_advertisements.len(),
+            self.bgp_advertisements.len(),
+            self.bgp_peers.len(),
+            self.bfd_profiles.len(),
+            self.communities.len(),
+        ];
+        of_kubernetes.iter().chain(&ours).sum()
+    }
+
     /// Adds one object to those of its kind.
     pub fn add(&mut self, object: Object) {
         match object {

@@ -206,7 +206,7 @@ fn webhook_endpoint(name: &str, host: &Host) -> Value {
         },
         "addressType": "IPv4",
         "endpoints": [{"addresses": [host.ipv4], "conditions": {"ready": true}}],
-        "ports": [{"name": "", "port": WEBHOOK_PORT, "protocol": "TCP"}],
+        "ports": [{"name": "webhook", "port": WEBHOOK_PORT, "protocol": "TCP"}],
     })
 }
 

@@ -203,12 +203,14 @@ is silent      192.0.2.200  shop/web  no endpoint on this node is healthy
 }
 
 #[test]
-fn what_to_work_on_is_given_by_either_flag() {
+fn what_to_work_on_is_files_or_a_cluster() {
     let parse = |arguments: &[&str]| {
         crate::args::Args::try_parse_from(["ferrolb", "plan"].iter().chain(arguments)).is_ok()
     };
     assert!(parse(&["-f", "a"]));
     assert!(parse(&["--write-status", "a"]));
     assert!(parse(&["-f", "a", "--write-status", "b"]));
-    assert!(!parse(&[]));
+    assert!(parse(&[]));
+    assert!(parse(&["--context", "home"]));
+    assert!(!parse(&["-f", "a", "--context", "home"]));
 }
