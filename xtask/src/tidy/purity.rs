@@ -42,8 +42,9 @@ const CLOCKED: &str = "crates/ferrolb/src/";
 const CLOCK: &str = "crates/ferrolb/src/net/clock.rs";
 
 /// Drivers and main loops: what waits for several things at once.
-const WAITING: [&str; 4] = [
+const WAITING: [&str; 5] = [
     "crates/ferrolb/src/controller/",
+    "crates/ferrolb/src/k8s/l2_status/writer.rs",
     "crates/ferrolb/src/source/",
     "crates/ferrolb/src/speaker/",
     "crates/ferrolb/src/standalone.rs",

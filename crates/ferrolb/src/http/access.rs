@@ -13,10 +13,11 @@ use k8s_openapi::api::authorization::v1::{
 };
 use kube::api::PostParams;
 use kube::{Api, Client};
+use proto::time::Instant;
 use tokio::sync::Semaphore;
-use tokio::time::Instant;
 
 use crate::k8s::said::Said;
+use crate::net::clock::Clock;
 
 /// How long an answer of the API server counts, as in MetalLB.
 const TOKEN: Duration = Duration::from_mins(1);
@@ -72,6 +73,7 @@ impl Refused {
 /// Answers of the API server, which are kept for a while.
 pub(super) struct Access {
     client: Client,
+    clock: Clock,
     questions: Semaphore,
     users: Answers<String, Option<UserInfo>>,
     permissions: Answers<Question, bool>,
@@ -91,7 +93,13 @@ impl Access {
     /// Nobody has been asked yet.
     pub(super) fn new(client: Client) -> Self {
         let (users, permissions) = (Answers::default(), Answers::default());
-        Self { client, questions: Semaphore::new(QUESTIONS), users, permissions }
+        Self {
+            client,
+            clock: Clock::start(),
+            questions: Semaphore::new(QUESTIONS),
+            users,
+            permissions,
+        }
     }
 
     /// Whether whoever sent `headers` may do this.
@@ -123,19 +131,19 @@ impl Access {
 
     async fn user(&self, token: &str) -> Result<Option<UserInfo>, Refused> {
         let token = token.to_owned();
-        if let Some(user) = self.users.get(&token, Instant::now()) {
+        if let Some(user) = self.users.get(&token, self.clock.now()) {
             return Ok(user);
         }
         let spec = TokenReviewSpec { token: token.clone(), ..TokenReviewSpec::default() };
         let review = TokenReview { spec, ..TokenReview::default() };
         let status = self.ask(review).await?.status.unwrap_or_default();
         let user = status.user.filter(|_| status.authenticated == Some(true));
-        self.users.put(token, user.clone(), (Instant::now(), TOKEN));
+        self.users.put(token, user.clone(), (self.clock.now(), TOKEN));
         Ok(user)
     }
 
     async fn is_allowed(&self, question: Question, user: UserInfo) -> Result<bool, Refused> {
-        if let Some(is_allowed) = self.permissions.get(&question, Instant::now()) {
+        if let Some(is_allowed) = self.permissions.get(&question, self.clock.now()) {
             return Ok(is_allowed);
         }
         let spec = SubjectAccessReviewSpec {
@@ -152,7 +160,7 @@ impl Access {
         let review = SubjectAccessReview { spec, ..SubjectAccessReview::default() };
         let is_allowed = self.ask(review).await?.status.is_some_and(|status| status.allowed);
         let counts = if is_allowed { ALLOWED } else { DENIED };
-        self.permissions.put(question, is_allowed, (Instant::now(), counts));
+        self.permissions.put(question, is_allowed, (self.clock.now(), counts));
         Ok(is_allowed)
     }
 
@@ -247,7 +255,7 @@ mod tests {
     #[test]
     fn an_answer_counts_for_its_time_and_no_longer() {
         let answers = Answers::default();
-        let now = Instant::now();
+        let now = Instant::START;
         answers.put("a", true, (now, DENIED));
         assert_eq!(answers.get(&"a", now), Some(true));
         assert_eq!(answers.get(&"a", now + DENIED), None);
@@ -257,7 +265,7 @@ mod tests {
     #[test]
     fn however_many_tokens_are_tried_the_answers_stay_bounded() {
         let answers = Answers::default();
-        let now = Instant::now();
+        let now = Instant::START;
         for token in 0..10 * ANSWERS {
             answers.put(token, (), (now, TOKEN));
             assert!(answers.0.lock().unwrap().len() <= ANSWERS);
