@@ -1,7 +1,9 @@
 //! One kind followed: what is there, what changes, what is gone.
 
 use std::collections::HashMap;
+use std::error::Error;
 use std::fmt::Debug;
+use std::iter;
 use std::pin::pin;
 use std::time::Duration;
 
@@ -253,6 +255,11 @@ fn is_refusal(error: &watcher::Error) -> bool {
     matches!(error, watcher::Error::WatchStartFailed(Api(status)) if matches!(status.code, 400 | 422))
 }
 
+/// What it comes down to: what is around it only says that a request failed.
+fn root<'a>(error: &'a (dyn Error + 'static)) -> &'a (dyn Error + 'static) {
+    iter::successors(Some(error), |&error| error.source()).last().unwrap_or(error)
+}
+
 /// Why a kind cannot be followed, and how to mend it; [`None`] for a watch that merely ended.
 fn reason(kind: Kind, error: &watcher::Error) -> Option<String> {
     use watcher::Error as E;
@@ -267,7 +274,7 @@ fn reason(kind: Kind, error: &watcher::Error) -> Option<String> {
         }
     };
     let kube::Error::Api(status) = cause else {
-        return Some(format!("following {plural}: {cause}; it is tried again"));
+        return Some(format!("following {plural}: {}; it is tried again", root(cause)));
     };
     let message = status.message.trim();
     Some(match status.code {
