@@ -109,6 +109,18 @@ impl Session {
         node::stop(node)
     }
 
+    /// Waits until the API server says of a node that is off that it is not ready; it takes some
+    /// seconds until then.
+    ///
+    /// # Errors
+    ///
+    /// When it does not say so within `limit`.
+    pub(crate) fn wait_lost(&self, node: u8, limit: Duration) -> Result<Duration> {
+        let name = Host::Node(node).name();
+        let what = format!("`{name}` is not ready");
+        process::wait(&what, limit, || !up::is_ready(&name, &self.programs))
+    }
+
     /// Switches a node on again and waits until it is ready.
     ///
     /// # Errors

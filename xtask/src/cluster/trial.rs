@@ -160,12 +160,16 @@ fn return_node(session: &Session) -> Seen {
     let address = installed::address(session)?;
     let before = installed::holder(session, address)?;
     let node = if before == 1 { 2 } else { 1 };
+    let waited = session.wait_lost(node, READY)?;
     session.start_node(node, READY)?;
+    process::wait("there is a speaker on each node", READY, || {
+        process::in_containers("speaker").len() == 2
+    })?;
     installed::wait_ready(session)?;
     session.wait_rolled_out("deployment/web", "default", READY)?;
     installed::wait_fetched(session, address)?;
     ensure!(installed::holder(session, address)? == before, "the address has moved");
-    Ok(String::new())
+    Ok(format!("it was on again once it was seen to be lost, {:.0} s later", waited.as_secs_f64()))
 }
 
 fn roll_over(session: &Session) -> Seen {
@@ -181,6 +185,11 @@ fn roll_over(session: &Session) -> Seen {
     }
     installed::wait_ready(session)?;
     let seen = end(probe)?;
+    process::wait("no Pod with the old image is left", READY, || {
+        let path = "jsonpath={.items[*].spec.containers[*].image}";
+        let images = session.kubectl(&["--namespace", NAMESPACE, "get", "pods", "--output", path]);
+        images.is_ok_and(|images| images.split(' ').all(|image| image == SECOND))
+    })?;
     ensure!(installed::address(session)? == address, "the Service has another address");
     Ok(seen)
 }
