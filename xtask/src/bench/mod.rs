@@ -4,6 +4,7 @@
 //! and what measures shares neither code nor clock with it. One of decisions runs in one process.
 //! A sample that failed counts as the worst there can be.
 
+mod kube;
 mod l2;
 mod planner;
 mod row;
@@ -34,6 +35,8 @@ pub(crate) struct Arguments {
 /// The benchmarks.
 #[derive(Clone, Copy, Debug, ValueEnum)]
 enum Bench {
+    /// How fast and how large controller and speaker are with a real API server
+    Kube,
     /// How long an address on the LAN is away when something happens to its owner
     L2,
     /// How fast decisions are, and how large the facts that they are made from
@@ -50,6 +53,17 @@ pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode> {
                 return Ok(code);
             }
             l2::run(arguments.runs, &binary)?
+        }
+        Bench::Kube => {
+            if let Some(code) = rights::again_with_rights()? {
+                return Ok(code);
+            }
+            if !kube::is_told() {
+                packages::bring(packages::LAB)?;
+                let programs = crate::kube::bring()?;
+                return kube::again(&programs, &program::build(Profile::Release)?);
+            }
+            kube::run()?
         }
         Bench::Planner => planner::run(arguments.runs)?,
     };

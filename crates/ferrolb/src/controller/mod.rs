@@ -2,11 +2,11 @@
 //!
 //! | file | what |
 //! | --- | --- |
-//! | [`desk`] | the decisions, and what has to be written: values in, values out |
-//! | [`shelf`] | Services as the API server has them |
-//! | [`office`] | the loop: watches in, writes out |
-//! | [`leadership`] | which of several controllers decides |
-//! | [`census`] | what a new leader has to have seen before it decides |
+//! | `desk` | the decisions, and what has to be written: values in, values out |
+//! | `shelf` | Services as the API server has them |
+//! | `office` | the loop: watches in, writes out |
+//! | `leadership` | which of several controllers decides |
+//! | `census` | what a new leader has to have seen before it decides |
 
 mod census;
 mod desk;

@@ -1,7 +1,7 @@
 //! Who of several controllers is in charge: the holder of a `coordination.k8s.io` Lease.
 //!
 //! Safety rests on one clock at a time. The holder counts from the moment at which it *sent* its
-//! last renewal and stops being in charge [`MARGIN`] before the others could think that it is gone;
+//! last renewal and stops being in charge `MARGIN` before the others could think that it is gone;
 //! these count from the moment at which they *read* that renewal. Clocks of two hosts are never
 //! compared.
 

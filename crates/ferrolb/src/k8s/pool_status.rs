@@ -1,6 +1,6 @@
 //! The status of pools: how much of each is in use.
 //!
-//! All pools together are written once in [`PAUSE`], so that many new Services cost no more than
+//! All pools together are written once in `PAUSE`, so that many new Services cost no more than
 //! one. What others write into a status is put right again.
 
 use std::collections::BTreeMap;

@@ -249,6 +249,39 @@ impl Api {
         }
     }
 
+    /// Follows a collection, such as `/api/v1/services`: each event with the moment that it came.
+    /// Ends when the receiver is dropped, or the server ends it.
+    pub fn watch(&self, collection: &str) -> mpsc::Receiver<(Instant, Value)> {
+        let (events, received) = mpsc::channel();
+        let client = self.client.clone();
+        let uri = format!("{}{collection}?watch=true", self.server);
+        self.runtime.spawn(async move {
+            let request = Request::builder().uri(uri).body(String::new())?;
+            let mut body = client.request(request).await?.into_body();
+            let mut text = Vec::new();
+            while let Some(frame) = body.frame().await {
+                text.extend_from_slice(frame?.data_ref().map_or(&[][..], |data| data));
+                let now = Instant::now();
+                while let Some(end) = text.iter().position(|byte| *byte == b'\n') {
+                    let line: Vec<u8> = text.drain(..=end).collect();
+                    events.send((now, serde_json::from_slice(&line)?))?;
+                }
+            }
+            Ok::<_, anyhow::Error>(())
+        });
+        received
+    }
+
+    /// The text at a path, such as `/metrics`.
+    ///
+    /// # Errors
+    ///
+    /// As [`Api::get`].
+    pub fn text(&self, path: &str) -> Result<String> {
+        let found = self.get(path)?;
+        Ok(found.as_str().map_or_else(|| found.to_string(), str::to_owned))
+    }
+
     fn ask(&self, method: Method, path: &str, content_type: &str, body: String) -> Result<Value> {
         let asked = || -> Result<Value> {
             let mut request = Request::builder().method(&method).uri(self.server.clone() + path);
