@@ -8,11 +8,14 @@ use std::path::Path;
 use serde_json::Value;
 use tracing::field::{Field, Visit};
 use tracing::{Event, Subscriber};
-use tracing_subscriber::filter::LevelFilter;
+use tracing_subscriber::filter::{LevelFilter, Targets};
 use tracing_subscriber::fmt::format::Writer;
 use tracing_subscriber::fmt::time::{FormatTime as _, SystemTime};
 use tracing_subscriber::fmt::{FmtContext, FormatEvent, FormatFields};
+use tracing_subscriber::layer::{Layer as _, SubscriberExt as _};
+use tracing_subscriber::registry;
 use tracing_subscriber::registry::LookupSpan;
+use tracing_subscriber::util::SubscriberInitExt as _;
 
 use crate::args::{LogFormat, LogLevel};
 
@@ -26,15 +29,22 @@ pub fn start(level: LogLevel, format: LogFormat) {
         LogLevel::Error => LevelFilter::ERROR,
         LogLevel::None => LevelFilter::OFF,
     };
-    let builder = tracing_subscriber::fmt()
-        .with_max_level(level)
+    let layer = tracing_subscriber::fmt::layer()
         .with_target(false)
         .with_writer(io::stderr)
         .with_ansi(io::stderr().is_terminal());
+    let targets = targets(level);
     match format {
-        LogFormat::Text => builder.init(),
-        LogFormat::Json => builder.event_format(Json).init(),
+        LogFormat::Text => registry().with(layer.with_filter(targets)).init(),
+        LogFormat::Json => registry().with(layer.event_format(Json).with_filter(targets)).init(),
     }
+}
+
+/// The client of the API server reports each attempt that fails. We say so once, and what follows.
+fn targets(level: LevelFilter) -> Targets {
+    let client = if level >= LevelFilter::DEBUG { level } else { LevelFilter::OFF };
+    let targets = Targets::new().with_default(level);
+    targets.with_target("kube_client", client).with_target("kube_runtime", client)
 }
 
 /// One JSON object a line, with the keys that those who collect MetalLB's logs look for.

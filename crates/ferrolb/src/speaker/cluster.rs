@@ -244,7 +244,7 @@ impl Cluster {
                 Seen::Status(object) => self.written.see(*object).await,
                 Seen::Synced(Kind::ServiceL2Status) => self.written.order(Order::Synced).await,
                 Seen::Unavailable(kind, cause) => {
-                    tracing::warn!("{kind} cannot be followed now: {cause}; trying again");
+                    tracing::warn!(%kind, "nothing is withdrawn because of it: {cause}");
                 }
                 Seen::Gone(_)
                 | Seen::Misfit(..)
