@@ -16,6 +16,7 @@ use ferrolb::cli::outcome::Outcome;
 use ferrolb::cli::{explain, simulate};
 use ferrolb::parse;
 use ferrolb::source::files;
+use planner::assign::Choice;
 use planner::names::NodeName;
 
 /// What a scenario says, in parts.
@@ -68,7 +69,7 @@ impl<'a> Scenario<'a> {
         let reading = files::read(directory.path());
         let parsed = parse::facts(&reading.objects);
         let findings = Findings { reading: &reading, parsed: &parsed, notes: &[] }.to_string();
-        let outcome = Outcome::of(parsed.facts.clone());
+        let outcome = Outcome::of(parsed.facts.clone(), Choice::Hashed);
         let path = format!("{}/", directory.path().display());
         let problems = format!("{}{outcome}", findings.replace(&path, ""));
         let mut sections =
@@ -160,7 +161,7 @@ fn the_examples_have_neither_problems_nor_warnings() {
     let reading = files::read(examples);
     let parsed = parse::facts(&reading.objects);
     assert_eq!(Findings { reading: &reading, parsed: &parsed, notes: &[] }.to_string(), "");
-    let outcome = Outcome::of(parsed.facts);
+    let outcome = Outcome::of(parsed.facts, Choice::Hashed);
     assert_eq!(outcome.to_string(), "");
     let plans = ["node-a", "node-b", "node-c"].map(|node| outcome.plan(&node.into()).table());
     let announcing = plans.iter().filter(|plan| plan.contains("announces")).count();

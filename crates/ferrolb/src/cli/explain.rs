@@ -82,7 +82,7 @@ pub fn explanation(args: &Args, said: &mut impl io::Write) -> io::Result<Option<
     let node = args.node.as_ref().map(|name| manifests.node(name)).transpose();
     match find(&args.service, &manifests).and(node) {
         Ok(node) => {
-            let outcome = Outcome::of(manifests.parsed.facts);
+            let outcome = Outcome::of(manifests.parsed.facts, manifests.choice);
             Ok(Some(Explanation::of(&outcome, &args.service, node.as_ref())))
         }
         Err(cause) => refuse(said, &cause).map(|()| None),

@@ -5,6 +5,7 @@ use std::fmt;
 use std::io;
 use std::path::PathBuf;
 
+use planner::assign::Choice;
 use planner::facts::Facts;
 use planner::names::{NodeName, ServiceName};
 
@@ -91,6 +92,14 @@ impl Source {
         }
     }
 
+    /// Manifests are for nodes without a controller; a cluster has one.
+    fn choice(&self) -> Choice {
+        match self {
+            Self::Files(_) => Choice::Hashed,
+            Self::Cluster(_) => Choice::FirstFree,
+        }
+    }
+
     /// `the manifests` or `the cluster`.
     fn name(&self) -> &'static str {
         match self {
@@ -111,6 +120,8 @@ pub struct Manifests {
     notes: Vec<String>,
     /// Where they are, in words.
     pub(super) place: &'static str,
+    /// How whoever serves them chooses addresses.
+    pub(super) choice: Choice,
 }
 
 impl Given {
@@ -131,7 +142,8 @@ impl Given {
             parsed.facts.speakers.clone_from(&found.speakers);
         }
         self.adjust(&mut parsed.facts);
-        Manifests { reading, parsed, notes: source.notes().to_vec(), place: source.name() }
+        let (notes, place) = (source.notes().to_vec(), source.name());
+        Manifests { reading, parsed, notes, place, choice: source.choice() }
     }
 
     /// Makes facts of what no manifest says.

@@ -22,12 +22,15 @@ pub struct Outcome {
     pub(super) before: BTreeMap<ServiceName, Vec<IpAddr>>,
     /// Services that did not have their addresses before.
     pub(super) new: BTreeSet<ServiceName>,
+    /// Where in a pool free addresses were looked for.
+    pub(super) choice: Choice,
 }
 
 impl Outcome {
-    /// Gives addresses to the Services in `facts` as nodes without a controller do.
-    pub fn of(mut facts: Facts) -> Self {
-        let assignments = assign::assign_all(&facts, Choice::Hashed);
+    /// Gives addresses to the Services in `facts`: as nodes without a controller do, or as the
+    /// controller does.
+    pub fn of(mut facts: Facts, choice: Choice) -> Self {
+        let assignments = assign::assign_all(&facts, choice);
         let services = facts.services.iter();
         let before: BTreeMap<_, _> =
             services.map(|(name, service)| (name.clone(), service.addresses.clone())).collect();
@@ -38,7 +41,7 @@ impl Outcome {
         };
         let new = services.filter(|(name, service)| is_new(*name, &service.addresses));
         let new = new.map(|(name, _)| name.clone()).collect();
-        Self { facts, assignments, before, new }
+        Self { facts, assignments, before, new, choice }
     }
 
     /// What one node does.

@@ -76,7 +76,7 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
         None => manifests.parsed.facts.nodes.keys().cloned().collect(),
     };
     let mut is_good = !manifests.has_problems();
-    let outcome = Outcome::of(manifests.parsed.facts);
+    let outcome = Outcome::of(manifests.parsed.facts, manifests.choice);
     write!(errors, "{outcome}")?;
     let plans: Vec<_> = nodes.iter().map(|node| outcome.plan(node)).collect();
     print(args, &outcome, &plans)?;

@@ -108,8 +108,9 @@ pub fn difference(args: &Args, said: &mut impl io::Write) -> io::Result<Option<D
     keep_statuses(&before.parsed.facts, &mut facts);
     drain(&drained, &mut facts);
     fail(&failed, &mut facts);
-    let (before, after) = (Outcome::of(before.parsed.facts), Outcome::of(facts));
-    Ok(Some(Difference::between(&before, &after)))
+    let choice = after.choice;
+    let before = Outcome::of(before.parsed.facts, choice);
+    Ok(Some(Difference::between(&before, &Outcome::of(facts, choice))))
 }
 
 /// Gives Services whose manifest was applied the addresses that they had.

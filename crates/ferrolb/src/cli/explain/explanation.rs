@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
 use planner::announce::{self, Standing};
-use planner::assign::{self, Pools};
+use planner::assign::{self, Choice, Pools};
 use planner::facts::Service;
 use planner::names::{NodeName, ServiceName};
 use planner::plan::{Interfaces, Plan};
@@ -29,6 +29,8 @@ pub(super) struct Assignment {
     pub(super) addresses: Vec<String>,
     pub(super) pool: Option<String>,
     pub(super) because: Because,
+    #[serde(skip)]
+    pub(super) choice: Choice,
     /// Pools that come before the one that it has been given addresses of.
     pub(super) passed_over: Vec<PassedOver>,
     /// What it had and could not keep.
@@ -157,6 +159,7 @@ impl Assignment {
             addresses: given.map(|given| texts(&given.addresses)).unwrap_or_default(),
             pool: given.map(|given| given.pool.to_string()),
             because,
+            choice: outcome.choice,
             passed_over: passed_over.collect(),
             lost,
             refusal: assignments.refusals.get(name).map(Why::refused),

@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use planner::assign::Choice;
+
 use super::explanation::{Address, Assignment, Because, Explanation, OnLan, Told};
 use crate::cli::node_plan::texts;
 use crate::cli::why::{Missing, Why};
@@ -32,8 +34,12 @@ impl fmt::Display for Assignment {
         }
         let many = self.addresses.len() > 1;
         let (it, is) = if many { ("They", "are") } else { ("It", "is") };
-        let first_free = "In there it is the first free address from where the name of the Service \
-                          hashes to.";
+        let first_free = match self.choice {
+            Choice::FirstFree => "In there it is the first free address.",
+            Choice::Hashed => {
+                "In there it is the first free address from where the name of the Service hashes to."
+            }
+        };
         match self.because {
             Because::InStatus => writeln!(f, "  {it} {is} in its status, and it may keep that."),
             Because::Extended => writeln!(

@@ -2,12 +2,18 @@
 
 use serde_json::json;
 
+use planner::assign::Choice;
+
 use super::*;
 use crate::cli::fixture;
 
 fn explained(node: Option<&str>) -> Explanation {
     let service = "shop/web".parse().unwrap();
-    Explanation::of(&Outcome::of(fixture::routed()), &service, node.map(Into::into).as_ref())
+    Explanation::of(
+        &Outcome::of(fixture::routed(), Choice::Hashed),
+        &service,
+        node.map(Into::into).as_ref(),
+    )
 }
 
 #[test]

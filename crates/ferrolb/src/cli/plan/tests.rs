@@ -4,6 +4,7 @@ use clap::Parser as _;
 use std::fs;
 use std::path::Path;
 
+use planner::assign::Choice;
 use planner::names::NodeName;
 use serde_json::json;
 
@@ -49,7 +50,7 @@ spec: {type: LoadBalancer}
 ";
 
 fn outcome(directory: &Path) -> Outcome {
-    Outcome::of(parse::facts(&files::read(directory).objects).facts)
+    Outcome::of(parse::facts(&files::read(directory).objects).facts, Choice::Hashed)
 }
 
 #[test]
@@ -100,7 +101,7 @@ fn flags_say_who_is_there() {
         let Command { args } = clap::Parser::parse_from(words);
         let mut facts = parse::facts(&files::read(directory.path()).objects).facts;
         args.given.adjust(&mut facts);
-        let plan = Outcome::of(facts).plan(&NodeName::from("a")).table();
+        let plan = Outcome::of(facts, Choice::Hashed).plan(&NodeName::from("a")).table();
         assert!(plan.contains(want), "{row}: {plan}");
     }
 }
@@ -158,7 +159,7 @@ fn the_reference_shows_what_is_printed() {
     let mut facts = fixture::routed();
     let asks = FULL.replace("name: two", "namespace: shop, name: api");
     facts.services.extend(fixture::facts(&asks).services);
-    let plan = Outcome::of(facts).plan(&NodeName::from("a"));
+    let plan = Outcome::of(facts, Choice::Hashed).plan(&NodeName::from("a"));
     let (head, rest) = text.split_once("```json\n").unwrap();
     let (_, tail) = rest.split_once("```\n").unwrap();
     let fresh =
@@ -172,7 +173,7 @@ fn the_reference_shows_what_is_printed() {
 
 #[test]
 fn what_each_router_is_told_is_a_row() {
-    let outcome = Outcome::of(fixture::routed());
+    let outcome = Outcome::of(fixture::routed(), Choice::Hashed);
     let rows = [
         (
             "a",

@@ -1,5 +1,6 @@
 //! What routers are told otherwise, and the form for programs.
 
+use planner::assign::Choice;
 use planner::facts::bgp::Community;
 use planner::names::NodeName;
 use planner::reason::Silence;
@@ -9,7 +10,10 @@ use super::*;
 use crate::cli::fixture;
 
 fn between(before: &Facts, after: Facts) -> Difference {
-    Difference::between(&Outcome::of(before.clone()), &Outcome::of(after))
+    Difference::between(
+        &Outcome::of(before.clone(), Choice::Hashed),
+        &Outcome::of(after, Choice::Hashed),
+    )
 }
 
 fn failing(node: &str) -> Difference {
