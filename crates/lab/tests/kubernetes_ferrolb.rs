@@ -312,21 +312,25 @@ fn a_service_that_cannot_be_served_holds_up_no_other() {
     installed.cluster.plane.wait(events, "an Event says why", SOON, is_told).unwrap();
 }
 
+/// Removes two definitions, and with them all objects of their kinds.
+fn remove_definitions(cluster: &Cluster) -> Result<()> {
+    for kind in ["ipaddresspools", "l2advertisements"] {
+        let definitions = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions";
+        let path = format!("{definitions}/{kind}.metallb.io");
+        cluster.plane.delete(&path)?;
+        // One that is still on its way out would take what comes in its place with it.
+        cluster.plane.wait(&path, "it is gone", SOON, Value::is_null)?;
+    }
+    Ok(())
+}
+
 #[test]
 fn definitions_may_come_late_and_go_and_come_again() {
     lab::require!(kubernetes);
     let cluster = Cluster::start(2).unwrap();
     let binary = lab::ferrolb::binary().unwrap();
     let installation = Installation::new(&cluster.plane, &binary).unwrap();
-    let definitions = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions";
-    let remove = || {
-        for kind in ["ipaddresspools", "l2advertisements"] {
-            let path = format!("{definitions}/{kind}.metallb.io");
-            cluster.plane.delete(&path).unwrap();
-            cluster.plane.wait(&path, "it is gone", SOON, Value::is_null).unwrap();
-        }
-    };
-    remove();
+    remove_definitions(&cluster).unwrap();
     let start = |node| installation.start_speaker(&cluster.plane, node, &[]);
     let speakers = cluster.lan.nodes.iter().map(start).collect::<Result<_>>().unwrap();
     let controller = installation.start_controller(&cluster.plane, &cluster.lan, 0, &[]).unwrap();
@@ -342,9 +346,7 @@ fn definitions_may_come_late_and_go_and_come_again() {
     until(&installed, "somebody answers", || owner(cluster, address).is_some()).unwrap();
     let probe = Probe::start(&cluster.lan.client, SocketAddr::new(address, 9000)).unwrap();
     probe.wait_answered(SOON).unwrap();
-    for kind in ["ipaddresspools", "l2advertisements"] {
-        cluster.plane.delete(&format!("{definitions}/{kind}.metallb.io")).unwrap();
-    }
+    remove_definitions(cluster).unwrap();
     cluster.plane.apply_directory(&crds).unwrap();
     configure(&installed).unwrap();
     create(&installed, "next", "Cluster").unwrap();
