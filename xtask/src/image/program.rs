@@ -25,7 +25,8 @@ const PT_INTERP: u32 = 3;
 pub(super) fn build() -> Result<PathBuf> {
     let mut build = cargo();
     build.args(["build", "--package", "ferrolb", "--profile", "image", "--target", TARGET]);
-    build.env("RUSTFLAGS", "-C target-feature=+crt-static");
+    // A panic ends the process, so nothing is ever unwound: tables for it would be dead weight.
+    build.env("RUSTFLAGS", "-C target-feature=+crt-static -C force-unwind-tables=no");
     step::run("build the image's program", &mut build, "mend the errors above")?;
     let target =
         std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| "target".into(), PathBuf::from);
