@@ -22,9 +22,6 @@ pub const NAMESPACE: &str = "metallb-system";
 /// The labels by which speakers find one another.
 pub const SPEAKER_LABELS: &str = "app=metallb,component=speaker";
 
-/// Who may do what, where `deploy/base` is not there to say it.
-const ROLES: &str = include_str!("roles.yaml");
-
 /// The port of the webhooks in a controller.
 const WEBHOOK_PORT: u16 = 9443;
 
@@ -187,13 +184,7 @@ pub fn deploy() -> PathBuf {
 /// What a user does: `kubectl apply -k deploy/base`.
 fn apply_manifests(plane: &ControlPlane) -> Result<()> {
     let base = deploy().join("base");
-    if base.is_dir() {
-        return plane.apply(&plane.kubectl(&["kustomize", &base.to_string_lossy()])?);
-    }
-    plane.apply(ROLES)?;
-    plane.apply_directory(&deploy().join("crds"))?;
-    plane.api().put(&workload("Deployment", "controller"))?;
-    plane.api().put(&workload("DaemonSet", "speaker"))
+    plane.apply(&plane.kubectl(&["kustomize", &base.to_string_lossy()])?)
 }
 
 /// A controller behind the Service through which the API server reaches the webhooks.
@@ -207,19 +198,6 @@ fn webhook_endpoint(name: &str, host: &Host) -> Value {
         "addressType": "IPv4",
         "endpoints": [{"addresses": [host.ipv4], "conditions": {"ready": true}}],
         "ports": [{"name": "webhook", "port": WEBHOOK_PORT, "protocol": "TCP"}],
-    })
-}
-
-/// A Deployment or DaemonSet that nobody acts upon: Pods need an owner.
-fn workload(kind: &str, component: &str) -> Value {
-    let labels = labels(component);
-    json!({
-        "apiVersion": "apps/v1", "kind": kind,
-        "metadata": {"name": component, "namespace": NAMESPACE, "labels": labels},
-        "spec": {
-            "selector": {"matchLabels": labels},
-            "template": {"metadata": {"labels": labels}, "spec": {"containers": [container(component)]}},
-        },
     })
 }
 
