@@ -13,4 +13,5 @@ pub mod parse;
 pub mod source;
 pub mod speaker;
 pub mod standalone;
+mod terminated;
 pub mod told;

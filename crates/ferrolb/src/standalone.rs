@@ -4,7 +4,7 @@
 //! same directory ([`Choice::Hashed`]).
 
 use std::collections::BTreeSet;
-use std::io;
+use std::pin::pin;
 use std::process::ExitCode;
 
 use anyhow::{Context as _, anyhow, bail};
@@ -14,15 +14,15 @@ use planner::names::NodeName;
 use planner::plan::Plan;
 use proto::mesh::Station;
 use tokio::runtime;
-use tokio::signal::unix::{SignalKind, signal};
 
 use crate::args::Standalone;
-use crate::net::{interfaces, packet_socket};
+use crate::net::interfaces;
 use crate::parse::{self, last_good};
 use crate::source::document::FileProblem;
 use crate::source::files::{Files, Reading};
 use crate::source::watch::Watch;
-use crate::speaker::{Identity, Speaker};
+use crate::speaker::{Identity, Speaker, may_answer_arp};
+use crate::terminated::terminated;
 use crate::told::Told;
 
 /// Runs until SIGTERM or SIGINT, then hands over to the other nodes.
@@ -45,9 +45,10 @@ async fn serve(args: &Standalone) -> anyhow::Result<()> {
     if let Some(problem) = reading.unreadable_path() {
         bail!("`--manifests`: {problem}");
     }
-    may_answer_arp()?;
-    let mut terminate = signal(SignalKind::terminate()).context("listening for SIGTERM")?;
-    let mut interrupt = signal(SignalKind::interrupt()).context("listening for SIGINT")?;
+    may_answer_arp(
+        "run it as root, or give the program the capability once with `setcap cap_net_raw+ep`",
+    )?;
+    let mut terminated = pin!(terminated()?);
     let mut interfaces = interfaces::watch().await.context("listing network interfaces")?;
     let facts = desk.decide(&reading);
     let identity = Identity { node: desk.node.clone(), station, mesh_port: args.mesh_port };
@@ -68,25 +69,12 @@ async fn serve(args: &Standalone) -> anyhow::Result<()> {
             Ok(()) = interfaces.changed() => {
                 speaker.use_interfaces(&interfaces.borrow_and_update());
             }
-            _ = terminate.recv() => break,
-            _ = interrupt.recv() => break,
+            () = &mut terminated => break,
         }
     }
     tracing::info!("leaving: the other nodes take over");
     speaker.leave();
     Ok(())
-}
-
-/// Says before anything else whether the one right that everything needs is there.
-fn may_answer_arp() -> anyhow::Result<()> {
-    match packet_socket::probe() {
-        Ok(()) => Ok(()),
-        Err(error) if error.kind() == io::ErrorKind::PermissionDenied => bail!(
-            "answering ARP needs CAP_NET_RAW, which this process lacks: run it as root, or give \
-             the program the capability once with `setcap cap_net_raw+ep`"
-        ),
-        Err(error) => Err(error).context("opening a packet socket"),
-    }
 }
 
 /// Where this node's decisions are made, and what was said about them.

@@ -42,12 +42,13 @@ const CLOCKED: &str = "crates/ferrolb/src/";
 const CLOCK: &str = "crates/ferrolb/src/net/clock.rs";
 
 /// Drivers and main loops: what waits for several things at once.
-const WAITING: [&str; 5] = [
+const WAITING: [&str; 6] = [
     "crates/ferrolb/src/controller/",
     "crates/ferrolb/src/k8s/l2_status/writer.rs",
     "crates/ferrolb/src/source/",
     "crates/ferrolb/src/speaker/",
     "crates/ferrolb/src/standalone.rs",
+    "crates/ferrolb/src/terminated.rs",
 ];
 
 pub(super) fn check(path: &str, scan: &Scan) -> Vec<Finding> {

@@ -19,7 +19,6 @@ use std::process::ExitCode;
 use anyhow::Context as _;
 use kube::Client;
 use tokio::runtime;
-use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
 
 use self::leadership::Leadership;
@@ -33,6 +32,7 @@ use crate::k8s::{client, memberlist_secret};
 use crate::metrics;
 use crate::net::clock::Clock;
 use crate::source::kube::{Scope, follow};
+use crate::terminated::terminated;
 
 /// The source of our Events, as MetalLB names it.
 const COMPONENT: &str = "metallb-controller";
@@ -121,16 +121,4 @@ async fn make_secret(args: &Controller, client: &Client, namespace: &str) {
             .await;
     }
     std::future::pending::<()>().await;
-}
-
-/// Waits for SIGTERM or SIGINT; listens from now on.
-fn terminated() -> anyhow::Result<impl Future<Output = ()>> {
-    let mut terminate = signal(SignalKind::terminate()).context("listening for SIGTERM")?;
-    let mut interrupt = signal(SignalKind::interrupt()).context("listening for SIGINT")?;
-    Ok(async move {
-        tokio::select! {
-            _ = terminate.recv() => {}
-            _ = interrupt.recv() => {}
-        }
-    })
 }

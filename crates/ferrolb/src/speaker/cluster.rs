@@ -8,6 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::net::IpAddr;
 use std::path::Path;
+use std::pin::pin;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
@@ -18,13 +19,12 @@ use planner::facts::{Change, Facts};
 use planner::names::{NodeName, ServiceName};
 use proto::mesh::Station;
 use tokio::runtime;
-use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::{mpsc, oneshot, watch};
 
 use super::announced::{Announced, News};
 use super::excluded::{self, Excluded};
 use super::held::{Held, Holding};
-use super::{Effect, Identity, Observers, Speaker, touched};
+use super::{Effect, Identity, Observers, Speaker, may_answer_arp, touched};
 use crate::args;
 use crate::http::{self, Reach, tls};
 use crate::k8s::client;
@@ -36,9 +36,9 @@ use crate::k8s::reference::Reference;
 use crate::metrics::{self, Config, Protocol, Update};
 use crate::net::clock::Clock;
 use crate::net::interfaces::{self, Interface};
-use crate::net::packet_socket;
 use crate::parse::live::Live;
 use crate::source::kube::{Kind, Scope, Seen, StatusObject, follow};
+use crate::terminated::terminated;
 use crate::told::Told;
 
 /// The source of our Events, as MetalLB names it.
@@ -72,12 +72,11 @@ async fn serve(args: &args::Speaker) -> anyhow::Result<()> {
     let station = Station::new(&args.node_name)
         .map_err(|error| anyhow!("`--node-name {}`: {error}", args.node_name))?;
     let excluded = Excluded::read(Path::new(excluded::FILE))?;
-    may_answer_arp()?;
+    may_answer_arp("add NET_RAW to `securityContext.capabilities` of the container")?;
     let tls = tls::Settings::read(&args.tls)?;
     let (client, own_namespace) = client::connect(args.kubeconfig.as_deref()).await?;
     let namespace = args.namespace.clone().unwrap_or(own_namespace);
-    let mut terminate = signal(SignalKind::terminate()).context("listening for SIGTERM")?;
-    let mut interrupt = signal(SignalKind::interrupt()).context("listening for SIGINT")?;
+    let mut terminated = pin!(terminated()?);
     let mut interfaces = interfaces::watch().await.context("listing network interfaces")?;
     let node = NodeName(args.node_name.clone());
     let metrics = metrics::Speaker::new(node.clone()).context("making metrics")?;
@@ -110,8 +109,7 @@ async fn serve(args: &args::Speaker) -> anyhow::Result<()> {
     let mut batch = Vec::new();
     loop {
         tokio::select! {
-            _ = terminate.recv() => break,
-            _ = interrupt.recv() => break,
+            () = &mut terminated => break,
             edits = held.changed() => cluster.hold(&edits).await,
             Ok(()) = interfaces.changed() => {
                 cluster.use_interfaces(&interfaces.borrow_and_update()).await?;
@@ -134,18 +132,6 @@ async fn serve(args: &args::Speaker) -> anyhow::Result<()> {
     }
     drop(servers);
     Ok(())
-}
-
-/// Says before anything else whether the one right that everything needs is there.
-fn may_answer_arp() -> anyhow::Result<()> {
-    match packet_socket::probe() {
-        Ok(()) => Ok(()),
-        Err(error) if error.kind() == io::ErrorKind::PermissionDenied => bail!(
-            "answering ARP needs CAP_NET_RAW, which this process lacks: add NET_RAW to \
-             `securityContext.capabilities` of the container"
-        ),
-        Err(error) => Err(error).context("opening a packet socket"),
-    }
 }
 
 /// As in MetalLB, Pods are looked at only if there is an address to be heard at too.

@@ -18,6 +18,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::thread::JoinHandle;
 
+use anyhow::{Context as _, bail};
 use planner::announce::Planner;
 use planner::facts::{Change, Facts};
 use planner::names::NodeName;
@@ -29,6 +30,7 @@ use crate::metrics;
 use crate::net::clock::Clock;
 use crate::net::inbox::Inbox;
 use crate::net::interfaces::Interface;
+use crate::net::packet_socket;
 
 use held::Held;
 
@@ -187,6 +189,22 @@ impl Speaker {
             orders.candidacies.get_or_insert_default().extend(candidacies);
         });
         news
+    }
+}
+
+/// Says before anything else whether the one right that everything needs is there, and with `mend`
+/// how to get it.
+///
+/// # Errors
+///
+/// It is not, or packet sockets cannot be opened.
+pub(crate) fn may_answer_arp(mend: &str) -> anyhow::Result<()> {
+    match packet_socket::probe() {
+        Ok(()) => Ok(()),
+        Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
+            bail!("answering ARP needs CAP_NET_RAW, which this process lacks: {mend}")
+        }
+        Err(error) => Err(error).context("opening a packet socket"),
     }
 }
 
