@@ -31,7 +31,7 @@ use crate::k8s::retry::{Backoff, chance};
 use crate::k8s::service_status;
 use crate::metrics::{self, Config, Role, Update};
 use crate::net::clock::Clock;
-use crate::parse::Problem;
+use crate::parse::{Problem, Warning};
 use crate::parse::live::Live;
 use crate::source::kube::{Scope, Seen, StatusObject};
 use crate::source::object::{Object, ObjectName};
@@ -63,6 +63,8 @@ pub(super) struct Office {
     requests: FuturesUnordered<BoxFuture<'static, Answer>>,
     problems: Told,
     warnings: Told,
+    /// What Services have been told.
+    complaints: Told,
     metrics: metrics::Controller,
     identity: Identity,
     /// Says what is wrong with the pools, while this controller decides.
@@ -135,6 +137,7 @@ impl Office {
             requests: FuturesUnordered::new(),
             problems: Told::default(),
             warnings: Told::default(),
+            complaints: Told::default(),
             metrics,
             identity,
             reporter: None,
@@ -222,18 +225,13 @@ impl Office {
         for change in self.live.changes() {
             self.desk.change(change);
         }
-        let problems: BTreeMap<_, _> =
-            self.live.problems().map(|problem| (problem.to_string(), problem)).collect();
-        for text in self.problems.news(problems.keys().cloned()) {
+        for text in self.problems.news(self.live.problems().map(Problem::to_string)) {
             tracing::error!("{text}");
-            self.complain(problems.get(&text).copied());
         }
-        let warnings: BTreeMap<_, _> =
-            self.live.warnings().map(|warning| (warning.to_string(), warning)).collect();
-        for text in self.warnings.news(warnings.keys().cloned()) {
+        for text in self.warnings.news(self.live.warnings().map(Warning::to_string)) {
             tracing::warn!("{text}");
-            self.complain(warnings.get(&text).copied());
         }
+        self.complain();
         if self.live.is_synced() {
             let is_stale = self.live.problems_of_settings().next().is_some();
             let config = if is_stale { Config::Stale } else { Config::Current };
@@ -258,27 +256,23 @@ impl Office {
         self.report();
     }
 
-    /// Tells a Service what is wrong with it; that is for the one who decides.
-    fn complain(&self, problem: Option<&Problem>) {
-        let Some(problem) = problem.filter(|problem| problem.object.kind == "Service") else {
-            return;
-        };
+    /// Tells Services what is wrong with them. That is for the one who decides, and it tells what
+    /// was wrong before its turn came, too.
+    fn complain(&mut self) {
         if !matches!(self.stage, Stage::Leading(_)) {
             return;
         }
-        let ObjectName { namespace, name, .. } = problem.object.clone();
-        let name = ServiceName::new(namespace.unwrap_or_default(), name);
-        let about = Reference::service(&name, self.desk.uid(&name));
-        let Problem { field, message, .. } = problem;
-        let message = match field.as_str() {
-            "" => message.clone(),
-            // MetalLB's words for it.
-            field if field.contains("loadBalancerIP") => {
-                format!("invalid requested loadbalancer IPs: {field}: {message}")
-            }
-            field => format!("{field}: {message}"),
-        };
-        self.recorder.tell(&about, EventType::Warning, "LoadBalancerFailed", message);
+        let findings = self.live.problems().chain(self.live.warnings());
+        let findings = findings.filter(|finding| finding.object.kind == "Service");
+        let by_text: BTreeMap<String, &Problem> =
+            findings.map(|finding| (finding.to_string(), finding)).collect();
+        for text in self.complaints.news(by_text.keys().cloned()) {
+            let Some(finding) = by_text.get(&text) else { continue };
+            let ObjectName { namespace, name, .. } = finding.object.clone();
+            let name = ServiceName::new(namespace.unwrap_or_default(), name);
+            let about = Reference::service(&name, self.desk.uid(&name));
+            self.recorder.tell(&about, EventType::Warning, "LoadBalancerFailed", words(finding));
+        }
     }
 
     /// Starts or stops to decide.
@@ -298,6 +292,7 @@ impl Office {
             }
             self.desk.follow();
             self.untold.clear();
+            self.complaints = Told::default();
             self.stage = match term {
                 None => Stage::Following,
                 Some(term) => self.count(term, Duration::ZERO),
@@ -311,6 +306,7 @@ impl Office {
             self.stage = Stage::Leading(*term);
             self.start_reporting();
             self.desk.lead();
+            self.complain();
         }
     }
 
@@ -438,6 +434,18 @@ impl Office {
                 tracing::warn!("{name}: its status is not written, and tried again: {error}");
             }
         }
+    }
+}
+
+/// How an Event says what is wrong.
+fn words(Problem { field, message, .. }: &Problem) -> String {
+    match field.as_str() {
+        "" => message.clone(),
+        // MetalLB's words for it.
+        field if field.contains("loadBalancerIP") => {
+            format!("invalid requested loadbalancer IPs: {field}: {message}")
+        }
+        field => format!("{field}: {message}"),
     }
 }
 
