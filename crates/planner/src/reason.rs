@@ -9,6 +9,7 @@ use std::collections::BTreeSet;
 use std::fmt;
 use std::net::IpAddr;
 
+use crate::facts::lan::Departure;
 use crate::facts::{Family, Need, Port};
 use crate::names::{AdvertisementName, PoolName, ServiceName};
 
@@ -214,6 +215,11 @@ pub enum Silence {
         /// Why this node cannot.
         here: Box<Self>,
     },
+    /// The node is about to go away, and others could serve.
+    NodeDeparting {
+        /// Why.
+        why: Departure,
+    },
     /// The node carries the label that excludes it from load balancers.
     NodeExcluded,
     /// The network of the node is unavailable.
@@ -331,6 +337,7 @@ impl Silence {
             Self::NoAddress => "noIPAllocated",
             Self::NoAdvertisement { .. } => "noMatchingAdvertisement",
             Self::NoCandidate { .. } => "noCandidate",
+            Self::NodeDeparting { .. } => "nodeDeparting",
             Self::NodeExcluded => "nodeLabeledExcludeBalancers",
             Self::NodeNetworkUnavailable => "nodeNetworkUnavailable",
             Self::NodeNotSelected { .. } => "nodeNotSelected",
@@ -483,6 +490,9 @@ impl fmt::Display for Silence {
                 write!(f, "no {} selects pool `{pool}`", kind.advertisement())
             }
             Self::NoCandidate { here } => write!(f, "no node can announce it; on this one, {here}"),
+            Self::NodeDeparting { why } => {
+                write!(f, "this node {why}, and another one can announce it")
+            }
             Self::NodeExcluded => {
                 f.write_str("this node has the label that excludes it from load balancers")
             }

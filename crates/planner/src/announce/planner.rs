@@ -13,6 +13,7 @@ use std::ops::RangeInclusive;
 use ipnet::IpNet;
 
 use super::{Case, Rules};
+use crate::facts::lan::Departure;
 use crate::facts::{Change, Facts, Node};
 use crate::names::{NodeName, ServiceName};
 use crate::plan::{Plan, PlanDiff};
@@ -63,7 +64,9 @@ impl Planner {
     fn is_about_all(&self, change: &Change) -> bool {
         match change {
             Change::Service(..) | Change::Endpoints(..) | Change::Namespace(..) => false,
-            Change::Node(name, node) => !decides_alike(self.facts.nodes.get(name), node.as_ref()),
+            Change::Node(name, node) => {
+                !decides_alike(&self.facts, self.facts.nodes.get(name), node.as_ref())
+            }
             Change::Pool(..)
             | Change::L2Advertisement(..)
             | Change::BgpAdvertisement(..)
@@ -154,13 +157,19 @@ impl Planner {
     }
 }
 
-/// Whether a node has changed in nothing that a plan is made from.
-fn decides_alike(before: Option<&Node>, after: Option<&Node>) -> bool {
+/// Whether a node has changed in nothing that a plan is made from. Of its departures only those
+/// count which move an address: a node that is not ready for a moment costs nothing.
+fn decides_alike(facts: &Facts, before: Option<&Node>, after: Option<&Node>) -> bool {
     let (Some(before), Some(after)) = (before, after) else { return false };
-    let Node { labels, internal_ips: _, is_network_unavailable, is_excluded } = before;
+    let Node { labels, internal_ips: _, is_network_unavailable, is_excluded, departures } = before;
+    let moves = |departure: &Departure| {
+        let mut all = facts.l2_advertisements.values();
+        all.any(|ad| ad.settings.moves_away.contains(departure))
+    };
     *labels == after.labels
         && *is_network_unavailable == after.is_network_unavailable
         && *is_excluded == after.is_excluded
+        && !departures.symmetric_difference(&after.departures).any(moves)
 }
 
 /// That part of a plan which one Service has to do with.

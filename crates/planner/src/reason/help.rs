@@ -1,6 +1,7 @@
 //! What to do about each "no".
 
 use super::{Conflict, Obstacle, Refusal, Silence};
+use crate::facts::lan::Departure;
 
 impl Refusal {
     /// How to mend it: a sentence without a full stop.
@@ -120,6 +121,10 @@ impl Silence {
                 )
             }
             Self::NoCandidate { here } => here.help(),
+            Self::NodeDeparting { why } => format!(
+                "if it is to announce all the same, set `{}` of the L2Advertisement to `stay`",
+                planned_move(*why)
+            ),
             Self::NodeExcluded => "remove the label \
                                    `node.kubernetes.io/exclude-from-external-load-balancers` from \
                                    the node, or start with `--ignore-exclude-lb`"
@@ -194,5 +199,16 @@ mod tests {
         let here = Silence::NoSpeaker;
         let silence = Silence::NoCandidate { here: Box::new(here.clone()) };
         assert_eq!(silence.help(), here.help());
+    }
+}
+
+/// The field that decides whether an address moves away because of it.
+fn planned_move(departure: Departure) -> &'static str {
+    match departure {
+        Departure::Cordoned => "spec.plannedMoves.cordon",
+        Departure::Draining => "spec.plannedMoves.drain",
+        Departure::NotReady => "spec.plannedMoves.notReady",
+        Departure::OutOfService => "spec.plannedMoves.outOfService",
+        Departure::ShuttingDown => "spec.plannedMoves.shutdown",
     }
 }
