@@ -102,6 +102,13 @@ impl Capture {
         self.seen.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
+    /// All that was seen after the first `count`, in order.
+    #[must_use]
+    pub fn seen_after(&self, count: usize) -> Vec<SeenArp> {
+        let seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
+        seen.get(count..).unwrap_or_default().to_vec()
+    }
+
     /// The Ethernet address in the last delivered reply or announcement for `address`.
     #[must_use]
     pub fn who_answers(&self, address: Ipv4Addr) -> Option<Mac> {
@@ -117,8 +124,16 @@ impl Capture {
         is_wanted: impl Fn(&SeenArp) -> bool,
     ) -> Result<SeenArp> {
         let until = Instant::now() + limit;
+        let mut looked_at = 0;
         loop {
-            if let Some(found) = self.seen().into_iter().find(&is_wanted) {
+            // There may be very many, and only the last ones can still come to be delivered.
+            let found = {
+                let seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
+                let new = seen.get(looked_at..).unwrap_or_default();
+                looked_at = seen.len().saturating_sub(LOOK_BACK);
+                new.iter().find(|arp| is_wanted(arp)).cloned()
+            };
+            if let Some(found) = found {
                 return Ok(found);
             }
             if Instant::now() > until {
