@@ -229,7 +229,8 @@ fn moves(facts: &Facts, change: &Change) -> bool {
         | Change::L2Advertisement(..)
         | Change::BgpAdvertisement(..)
         | Change::Peer(..)
-        | Change::IgnoreExcludeLabel(_) => false,
+        | Change::IgnoreExcludeLabel(_)
+        | Change::Rival(..) => false,
     }
 }
 

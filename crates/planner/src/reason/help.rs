@@ -145,6 +145,9 @@ impl Silence {
             Self::PeerNotSelected { .. } => {
                 "name the peer in the `peers` of one of them, if it is meant to be told".to_owned()
             }
+            Self::RivalAnnounces { node } => format!(
+                "stop the speaker of MetalLB on node `{node}`, or give one of the two `--lb-class`"
+            ),
             Self::ServiceNotSelected { .. } => {
                 "give the Service labels that the `serviceSelectors` of one of them match"
                     .to_owned()
