@@ -5,6 +5,7 @@
 //! depends on what is new, not on how many Services there are.
 
 mod announced;
+mod beside;
 pub mod cluster;
 mod excluded;
 pub mod held;
