@@ -29,6 +29,7 @@ pub struct Process {
     config_loaded: IntGauge,
     config_stale: IntGauge,
     decisions: Histogram,
+    rivals: IntGauge,
 }
 
 /// How a change that the API server told of was taken.
@@ -93,8 +94,20 @@ impl Process {
                 &registry,
                 Histogram::with_opts(decisions.buckets(DECISION_BUCKETS.to_vec()))?,
             )?,
+            rivals: added(
+                &registry,
+                IntGauge::new(
+                    "ferrolb_metallb_pods",
+                    "Pods of a MetalLB that still runs, to which this process gives way.",
+                )?,
+            )?,
             registry,
         })
+    }
+
+    /// Shows how many Pods of MetalLB this process gives way to from now on.
+    pub fn rivals(&self, count: usize) {
+        self.rivals.set(i64::try_from(count).unwrap_or(i64::MAX));
     }
 
     /// Counts a change that the API server told of.

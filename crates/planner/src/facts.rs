@@ -43,6 +43,9 @@ pub struct Facts {
     pub speakers: Option<BTreeSet<NodeName>>,
     /// Nodes with the exclude label are candidates all the same (`--ignore-exclude-lb`).
     pub ignore_exclude_label: bool,
+    /// Services that a MetalLB which still runs announces on the LAN, and from which node. None of
+    /// ours announces their addresses.
+    pub rivals: BTreeMap<ServiceName, NodeName>,
 }
 
 /// A Service of type LoadBalancer.

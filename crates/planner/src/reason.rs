@@ -11,7 +11,7 @@ use std::net::IpAddr;
 
 use crate::facts::lan::Departure;
 use crate::facts::{Family, Need, Port};
-use crate::names::{AdvertisementName, PoolName, ServiceName};
+use crate::names::{AdvertisementName, NodeName, PoolName, ServiceName};
 
 /// Why a Service gets no address, or cannot keep the one that it has.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -246,6 +246,11 @@ pub enum Silence {
         /// The advertisements for Service and node.
         advertisements: BTreeSet<AdvertisementName>,
     },
+    /// A MetalLB that still runs announces the address.
+    RivalAnnounces {
+        /// From this node.
+        node: NodeName,
+    },
     /// Advertisements select the pool, but not the Service.
     ServiceNotSelected {
         /// Advertisements of which kind.
@@ -347,6 +352,7 @@ impl Silence {
             Self::NoPeer => "noPeer",
             Self::NoSpeaker => "noSpeaker",
             Self::PeerNotSelected { .. } => "peerNotSelected",
+            Self::RivalAnnounces { .. } => "announcedByMetalLB",
             Self::ServiceNotSelected { .. } => "serviceNotSelected",
             Self::SharerNotServed { .. } => "sharerNotServed",
             Self::SharingWithServiceSelectors { .. } => "sharedIPWithServiceSelector",
@@ -509,6 +515,9 @@ impl fmt::Display for Silence {
             Self::PeerNotSelected { advertisements } => {
                 let names = quoted(advertisements.iter());
                 write!(f, "the BGPAdvertisements for it are for other peers: {names}")
+            }
+            Self::RivalAnnounces { node } => {
+                write!(f, "a MetalLB that still runs announces it from node `{node}`")
             }
             Self::ServiceNotSelected { kind, pool } => {
                 write!(f, "the {}s of pool `{pool}` do not select it", kind.advertisement())

@@ -5,6 +5,7 @@
 //! depends on what is new, not on how many Services there are.
 
 mod announced;
+mod beside;
 pub mod cluster;
 mod excluded;
 pub mod held;
@@ -229,7 +230,8 @@ fn moves(facts: &Facts, change: &Change) -> bool {
         | Change::L2Advertisement(..)
         | Change::BgpAdvertisement(..)
         | Change::Peer(..)
-        | Change::IgnoreExcludeLabel(_) => false,
+        | Change::IgnoreExcludeLabel(_)
+        | Change::Rival(..) => false,
     }
 }
 

@@ -102,14 +102,19 @@ impl Lan {
     /// Adds to `plan` what the node does on the LAN.
     pub(super) fn plan(&mut self, facts: &Facts, plan: &mut Plan) {
         let mut offers: BTreeMap<IpAddr, Vec<Offer<'_>>> = BTreeMap::new();
+        let mut rivals = BTreeMap::new();
         for case in Case::all(facts) {
+            if let Some(node) = facts.rivals.get(case.name) {
+                rivals.extend(case.addresses().into_iter().map(|address| (address, node)));
+            }
             let Some(offer) = self.decide(facts, case, &mut plan.silences) else { continue };
             for address in case.addresses().into_iter().filter(is_announced) {
                 offers.entry(address).or_default().push(offer.clone());
             }
         }
         for (address, offers) in offers {
-            self.settle(address, offers, plan);
+            let rival = rivals.get(&address).copied();
+            self.settle(address, Together::new(offers, rival), plan);
         }
     }
 
@@ -125,9 +130,11 @@ impl Lan {
             self.decide(facts, case, &mut plan.silences);
         }
         for address in region.addresses.iter().copied().filter(is_announced) {
-            let cases = holders.cases(facts, address..=address);
-            let offers = cases.filter_map(|case| self.offer(facts, case).ok()).collect();
-            self.settle(address, offers, plan);
+            let cases: Vec<_> = holders.cases(facts, address..=address).collect();
+            let rival = cases.iter().rev().find_map(|case| facts.rivals.get(case.name));
+            let offers = cases.into_iter().filter_map(|case| self.offer(facts, case).ok());
+            let together = Together::new(offers.collect(), rival);
+            self.settle(address, together, plan);
         }
     }
 
@@ -159,8 +166,8 @@ impl Lan {
     }
 
     /// Adds to `plan` who may answer for an address, given the Services there by name.
-    fn settle(&self, address: IpAddr, offers: Vec<Offer<'_>>, plan: &mut Plan) {
-        let together = Together::new(offers, &self.departing);
+    fn settle(&self, address: IpAddr, mut together: Together<'_>, plan: &mut Plan) {
+        together.spare(&self.departing);
         for (case, silence) in together.silences(&self.node) {
             plan.silences.insert(case.left(Some(address), Protocol::Lan, silence));
         }
@@ -314,6 +321,8 @@ struct Together<'a> {
     served: Vec<Offer<'a>>,
     /// Those that no node can serve, or none that can serve the others.
     left_out: Vec<Offer<'a>>,
+    /// From where a MetalLB that still runs announces the address: all of them are left to it.
+    rival: Option<&'a NodeName>,
     /// With the scores that they have for the first Service.
     candidates: Arc<Scores>,
     /// Nodes that could serve all the same, but are about to go away.
@@ -323,9 +332,18 @@ struct Together<'a> {
 impl<'a> Together<'a> {
     /// Takes Services in the order of their names, and leaves out each that would leave no
     /// candidate: some are served rather than none.
-    fn new(offers: Vec<Offer<'a>>, departing: &BTreeMap<NodeName, BTreeSet<Departure>>) -> Self {
+    fn new(offers: Vec<Offer<'a>>, rival: Option<&'a NodeName>) -> Self {
         let (mut served, mut left_out) = (Vec::<Offer<'a>>::new(), Vec::new());
         let mut candidates = Arc::default();
+        if rival.is_some() {
+            return Self {
+                served,
+                left_out: offers,
+                rival,
+                candidates,
+                departing: BTreeMap::new(),
+            };
+        }
         for offer in offers {
             let remaining = match served.is_empty() {
                 true => Arc::clone(&offer.candidates),
@@ -338,16 +356,15 @@ impl<'a> Together<'a> {
                 served.push(offer);
             }
         }
-        let mut together = Self { served, left_out, candidates, departing: BTreeMap::new() };
-        if !departing.is_empty() {
-            together.spare(departing);
-        }
-        together
+        Self { served, left_out, rival, candidates, departing: BTreeMap::new() }
     }
 
     /// Takes nodes that are about to go away from the candidates, unless all of them are: then any
     /// of them is better than none.
     fn spare(&mut self, departing: &BTreeMap<NodeName, BTreeSet<Departure>>) {
+        if departing.is_empty() {
+            return;
+        }
         let Some(Advertisement { spec, .. }) = self.governing() else { return };
         let moves_away = &spec.settings.moves_away;
         let departure = |node: &NodeName| departing.get(node)?.intersection(moves_away).next();
@@ -380,6 +397,10 @@ impl<'a> Together<'a> {
 
     /// Each Service that `node` does not serve, with the reason.
     fn silences(&self, node: &NodeName) -> Vec<(Case<'a>, Silence)> {
+        if let Some(rival) = self.rival {
+            let silence = || Silence::RivalAnnounces { node: rival.clone() };
+            return self.left_out.iter().map(|offer| (offer.case, silence())).collect();
+        }
         let unserved = self.served.iter().find(|offer| !offer.candidates.contains_key(node));
         let beside =
             unserved.map(|offer| Silence::SharerNotServed { sharer: offer.case.name.clone() });

@@ -1,6 +1,6 @@
 //! The plan of one node, kept up to date change by change.
 //!
-//! A change of a Service or of its endpoints decides that Service again, and those that share an
+//! A change of a Service, of its endpoints or of its rival decides that Service again, and those that share an
 //! address or an aggregated prefix with it, by the same rules as [`super::plan`]. The labels of
 //! namespaces and the addresses of nodes are in no plan, so their changes cost nothing. Anything
 //! else can be about every Service, and makes the whole plan anew: pools, advertisements, peers,
@@ -63,7 +63,10 @@ impl Planner {
     /// Whether a change can be about every Service.
     fn is_about_all(&self, change: &Change) -> bool {
         match change {
-            Change::Service(..) | Change::Endpoints(..) | Change::Namespace(..) => false,
+            Change::Service(..)
+            | Change::Endpoints(..)
+            | Change::Namespace(..)
+            | Change::Rival(..) => false,
             Change::Node(name, node) => {
                 !decides_alike(&self.facts, self.facts.nodes.get(name), node.as_ref())
             }
@@ -81,7 +84,9 @@ impl Planner {
         if change.is_in(&self.facts) {
             return PlanDiff::default();
         }
-        if let Change::Service(name, _) | Change::Endpoints(name, _) = &change {
+        if let Change::Service(name, _) | Change::Endpoints(name, _) | Change::Rival(name, _) =
+            &change
+        {
             let region = self.region(name, &change);
             return self.decide_again(&region, change);
         }
@@ -108,7 +113,8 @@ impl Planner {
             | Change::BgpAdvertisement(..)
             | Change::Peer(..)
             | Change::Speakers(_)
-            | Change::IgnoreExcludeLabel(_) => None,
+            | Change::IgnoreExcludeLabel(_)
+            | Change::Rival(..) => None,
         };
         let (mut addresses, mut prefixes) = (BTreeSet::new(), BTreeSet::new());
         for case in before.into_iter().chain(after) {

@@ -150,6 +150,9 @@ impl Silence {
             Self::PeerNotSelected { .. } => {
                 "name the peer in the `peers` of one of them, if it is meant to be told".to_owned()
             }
+            Self::RivalAnnounces { node } => format!(
+                "stop the speaker of MetalLB on node `{node}`, or give one of the two `--lb-class`"
+            ),
             Self::ServiceNotSelected { .. } => {
                 "give the Service labels that the `serviceSelectors` of one of them match"
                     .to_owned()
@@ -162,6 +165,17 @@ impl Silence {
                  annotation `metallb.io/allow-shared-ip` from the Service"
             ),
         }
+    }
+}
+
+/// The field that decides whether an address moves away because of it.
+fn planned_move(departure: Departure) -> &'static str {
+    match departure {
+        Departure::Cordoned => "spec.plannedMoves.cordon",
+        Departure::Draining => "spec.plannedMoves.drain",
+        Departure::NotReady => "spec.plannedMoves.notReady",
+        Departure::OutOfService => "spec.plannedMoves.outOfService",
+        Departure::ShuttingDown => "spec.plannedMoves.shutdown",
     }
 }
 
@@ -199,16 +213,5 @@ mod tests {
         let here = Silence::NoSpeaker;
         let silence = Silence::NoCandidate { here: Box::new(here.clone()) };
         assert_eq!(silence.help(), here.help());
-    }
-}
-
-/// The field that decides whether an address moves away because of it.
-fn planned_move(departure: Departure) -> &'static str {
-    match departure {
-        Departure::Cordoned => "spec.plannedMoves.cordon",
-        Departure::Draining => "spec.plannedMoves.drain",
-        Departure::NotReady => "spec.plannedMoves.notReady",
-        Departure::OutOfService => "spec.plannedMoves.outOfService",
-        Departure::ShuttingDown => "spec.plannedMoves.shutdown",
     }
 }

@@ -133,7 +133,8 @@ fn speakers_start(installed: &mut Installed, services: &str, goal: f64) -> Resul
         }
     }
     let name = format!("speakers start with {services} Services");
-    let method = "all speakers were killed and start at once; to the first claim of the last address";
+    let method =
+        "all speakers were killed and start at once; to the first claim of the last address";
     Ok(Row::value("kube", name, "s", (last - begin).as_secs_f64(), goal).by(method))
 }
 

@@ -396,6 +396,32 @@ fn a_shared_address_goes_where_all_its_services_are_served() {
     );
 }
 
+#[test]
+fn what_another_load_balancer_announces_is_left_to_it() {
+    let left = |service: &str| {
+        format!(
+            "silent {service} 192.0.2.10 lan: a MetalLB that still runs announces it from node `z`"
+        )
+    };
+    let announced = |mut facts: Facts, service: &str| {
+        facts.rivals.insert(service.parse().unwrap(), "z".into());
+        facts
+    };
+    let alone = cluster(web()).advertised("ad", everything());
+    check(&announced(alone.clone(), "shop/web"), "a", [&*left("shop/web")], "from any node");
+    check(&announced(alone, "shop/other"), "a", [FROM_ALL], "a Service that is not there");
+    check(
+        &announced(two(["a"], ["a"]), "shop/web"),
+        "a",
+        [left("shop/api"), left("shop/web")].each_ref().map(String::as_str),
+        "an address has one holder for all its Services",
+    );
+    let gone = cluster(web()).advertised("ad", everything());
+    let unhealthy = announced(gone.endpoints("shop/web", [endpoint("a", false)]), "shop/web");
+    let why = "silent shop/web 192.0.2.10 lan: no endpoint is healthy";
+    check(&unhealthy, "a", [why], "there is a reason of our own");
+}
+
 const NODES: [&str; 4] = ["a", "b", "c", "d"];
 
 proptest! {
@@ -503,7 +529,7 @@ pub(in crate::announce) fn any_advertisement() -> impl Strategy<Value = L2Advert
         |(nodes, [is_selective, ignores_exclude_label], weight, departures)| {
             let node_selectors = nodes.iter().map(|name| selector([("name", name)])).collect();
             let moves_away = departures.into_iter().collect();
-            let settings = Settings { moves_away, ignores_exclude_label, ..Settings::default() };
+            let settings = Settings { moves_away, ignores_exclude_label };
             let ad = L2Advertisement {
                 node_selectors,
                 settings: Arc::new(settings),

@@ -96,6 +96,8 @@ fn any_change() -> impl Strategy<Value = Change> {
         1 => prop::option::of(prop::collection::btree_set(any_node(), 0..3))
             .prop_map(Change::Speakers),
         1 => any::<bool>().prop_map(Change::IgnoreExcludeLabel),
+        2 => (any_service_name(), prop::option::of(any_node()))
+            .prop_map(|(name, rival)| Change::Rival(name, rival)),
     ]
 }
 
