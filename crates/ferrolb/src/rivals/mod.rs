@@ -118,6 +118,14 @@ fn sentence(known: &Known, component: Component) -> String {
     )
 }
 
+impl Known {
+    /// Who is in the way of our processes that are a `component`, and how to mend it; [`None`] if
+    /// nobody is.
+    pub fn note(&self, component: Component) -> Option<String> {
+        (!self.rivals.is_empty()).then(|| sentence(self, component))
+    }
+}
+
 impl fmt::Display for Rival {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Pod `{}` of the image `{}`", self.pod, self.image)?;
@@ -131,6 +139,24 @@ pub fn follow(client: Client, me: Me) -> watch::Receiver<Option<Known>> {
     let (tell, told) = watch::channel(None);
     tokio::spawn(Follower::new(client, me).run(tell));
     told
+}
+
+/// Who of these Pods would give way to whom: what somebody sees who is none of them. Without a Pod
+/// of ferrolb nobody gives way.
+pub fn seen_from_outside(
+    pods: &[Pod],
+    statuses: &[ServiceL2Status],
+    component: Component,
+) -> Known {
+    let pods: Vec<_> = pods
+        .iter()
+        .filter(|pod| component.is_of(pod))
+        .map(|pod| PodFacts::of(pod, component))
+        .collect();
+    let mut known = pods::read_from_outside(&pods.iter().collect::<Vec<_>>(), component);
+    let said: Vec<_> = statuses.iter().map(|status| Said::of(&status.metadata)).collect();
+    known.services = statuses::announced(said.iter(), &known.rivals);
+    known
 }
 
 struct Follower {

@@ -28,6 +28,16 @@ impl Component {
         }
     }
 
+    /// Whether a Pod has its labels, in MetalLB's manifests or in its chart.
+    pub(super) fn is_of(self, pod: &Pod) -> bool {
+        let labels = pod.metadata.labels.as_ref();
+        let has = |key| labels.and_then(|labels| labels.get(key)).map(String::as_str);
+        let chart = "app.kubernetes.io/name";
+        let component = Some(self.as_str());
+        has("app") == Some("metallb") && has("component") == component
+            || has(chart) == Some("metallb") && has("app.kubernetes.io/component") == component
+    }
+
     /// Labels of its Pods in MetalLB's manifests, and in its chart.
     pub(super) fn selectors(self) -> [String; 2] {
         [
@@ -114,6 +124,15 @@ pub(super) fn read(pods: &[&PodFacts], me: &Me) -> Known {
         own_uid: own.map(|own| own.uid.clone()),
         ..Known::default()
     }
+}
+
+/// As [`read`], for somebody who is none of the Pods: in the place of the first that is ours.
+pub(super) fn read_from_outside(pods: &[&PodFacts], component: Component) -> Known {
+    let Some(own) = pods.iter().find(|pod| pod.runs && pod.is_kin(None)) else {
+        return Known::default();
+    };
+    let (pod, class) = (own.name.clone(), own.class.clone());
+    read(pods, &Me { namespace: String::new(), pod, component, class })
 }
 
 /// An image without its tag and digest.
@@ -272,6 +291,28 @@ mod tests {
         assert_eq!(known.own_uid.as_deref(), Some("uid-of-me"));
         let named: Vec<_> = known.rivals.iter().map(|rival| rival.pod.as_str()).collect();
         assert_eq!(named, ["x", "y"]);
+    }
+
+    #[test]
+    fn from_outside_metallb_is_in_the_way_of_ferrolb_only() {
+        let rows: [(&str, &[&str], usize); 4] = [
+            ("both", &[METALLB, OURS], 1),
+            ("MetalLB alone", &[METALLB, METALLB], 0),
+            ("ferrolb alone", &[OURS, OURS], 0),
+            ("nobody", &[], 0),
+        ];
+        for (row, images, want) in rows {
+            let pod = |(index, image): (usize, &&str)| {
+                let mut pod = pod(&format!("pod-{index}"), image, "a", &[]);
+                pod["metadata"]["labels"] = json!({"app": "metallb", "component": "speaker"});
+                serde_json::from_value(pod).unwrap()
+            };
+            let pods: Vec<Pod> = images.iter().enumerate().map(pod).collect();
+            let known = crate::rivals::seen_from_outside(&pods, &[], Component::Speaker);
+            assert_eq!(known.rivals.len(), want, "{row}");
+            let other = crate::rivals::seen_from_outside(&pods, &[], Component::Controller);
+            assert_eq!(other, Known::default(), "{row}: no controller");
+        }
     }
 
     #[test]

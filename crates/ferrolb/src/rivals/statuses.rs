@@ -29,12 +29,11 @@ impl Said {
         }
     }
 
+    /// A speaker of MetalLB that takes a Service over makes the object its own, beside those who
+    /// owned it before: so the node counts too. Early versions left it without an owner.
     fn is_of(&self, rival: &Rival) -> bool {
-        match self.owners.is_empty() {
-            // Early versions of MetalLB left it without.
-            true => rival.node.as_ref() == Some(&self.node),
-            false => self.owners.contains(&rival.uid),
-        }
+        let is_owner = self.owners.is_empty() || self.owners.contains(&rival.uid);
+        rival.node.as_ref() == Some(&self.node) && is_owner
     }
 }
 
@@ -66,8 +65,9 @@ mod tests {
         Said::of(&serde_json::from_value(metadata).unwrap())
     }
 
-    fn pod(uid: &str) -> Value {
-        json!([{"apiVersion": "v1", "kind": "Pod", "name": "speaker-x", "uid": uid}])
+    fn pods<const N: usize>(uids: [&str; N]) -> Value {
+        let pod = |uid| json!({"apiVersion": "v1", "kind": "Pod", "name": uid, "uid": uid});
+        uids.map(pod).into_iter().collect()
     }
 
     #[test]
@@ -80,10 +80,12 @@ mod tests {
         };
         let rivals = [rival].into();
         let rows = [
-            ("it says so", said("a", &pod("theirs")), true),
-            ("ours on the same node says so", said("a", &pod("ours")), false),
-            ("a Pod that is gone said so", said("a", &pod("gone")), false),
-            ("ours on another node says so", said("b", &pod("ours")), false),
+            ("it says so", said("a", &pods(["theirs"])), true),
+            ("it took over from one that is gone", said("a", &pods(["gone", "theirs"])), true),
+            ("one that is gone took over from it", said("b", &pods(["theirs", "gone"])), false),
+            ("ours on the same node says so", said("a", &pods(["ours"])), false),
+            ("a Pod that is gone said so", said("a", &pods(["gone"])), false),
+            ("ours on another node says so", said("b", &pods(["ours"])), false),
             ("somebody on its node says so", said("a", &json!([])), true),
             ("somebody on another node says so", said("b", &json!([])), false),
         ];
