@@ -21,7 +21,7 @@ pub struct Key {
 
 /// Tells keys apart without telling anything of them.
 #[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
-pub struct KeyId(pub [u8; KeyId::LEN]);
+pub struct KeyId(pub [u8; Self::LEN]);
 
 /// Why a text is no secret to make a key from.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]

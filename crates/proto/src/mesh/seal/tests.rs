@@ -1,3 +1,5 @@
+//! What is let in and what is not, and keys that are exchanged.
+
 use proptest::prelude::*;
 
 use super::*;
@@ -61,7 +63,7 @@ fn a_sealed_datagram_has_these_bytes() {
 
 #[test]
 fn what_is_not_said_with_the_key_by_the_sender_to_the_receiver_is_refused() {
-    type Sent = (&'static str, Vec<u8>);
+    type Row<'a> = (&'a str, &'a [&'a str], (&'a str, Vec<u8>), Result<(), Refused>);
     let sealed = |from: &str, to: &str, keys: &[&str]| {
         seal(from, keys).seal(at(1), &station(to), b"ferr...")
     };
@@ -71,7 +73,7 @@ fn what_is_not_said_with_the_key_by_the_sender_to_the_receiver_is_refused() {
         bytes[MAGIC.len()] = version;
         bytes
     };
-    let rows: [(&str, &[&str], Sent, Result<(), Refused>); 12] = [
+    let rows: [Row<'_>; 12] = [
         ("good", &["key"], ("node-a", good()), Ok(())),
         ("no key on both sides", &[], ("node-a", b"ferr...".to_vec()), Ok(())),
         ("no key there", &["key"], ("node-a", b"ferr...".to_vec()), Err(Refused::Unsealed)),
