@@ -16,6 +16,9 @@ use prometheus::{
     Gauge, GaugeVec, Histogram, HistogramOpts, IntCounter, IntCounterVec, IntGauge, IntGaugeVec,
     Opts, Registry, TextEncoder,
 };
+use proto::mesh::seal::Refused;
+
+use crate::speaker::mesh::Punctuality;
 
 /// How long a decision may take, in seconds: from one Service to a whole large cluster.
 const DECISION_BUCKETS: [f64; 8] = [0.000_1, 0.000_5, 0.002, 0.01, 0.05, 0.2, 1.0, 5.0];
@@ -321,6 +324,7 @@ pub struct Speaker {
     requests_received: IntCounterVec,
     responses_sent: IntCounterVec,
     gratuitous_sent: IntCounterVec,
+    mesh: Mesh,
     /// What has series.
     known: Arc<Mutex<Announced>>,
 }
@@ -390,6 +394,7 @@ impl Speaker {
                 "gratuitous_sent",
                 "Number of gratuitous layer2 packets sent for owned IPs as a result of failovers",
             )?,
+            mesh: Mesh::new(registry)?,
             known: Arc::default(),
             process,
         })
@@ -398,6 +403,26 @@ impl Speaker {
     /// What every process counts, and the page.
     pub fn process(&self) -> &Process {
         &self.process
+    }
+
+    /// Shows by how many keys other speakers are known: none, one, or more while one is exchanged.
+    pub fn mesh_keys(&self, keys: usize) {
+        self.mesh.keys.set(i64::try_from(keys).unwrap_or(i64::MAX));
+    }
+
+    /// Shows how many other speakers are heard.
+    pub fn mesh_peers_heard(&self, peers: usize) {
+        self.mesh.peers_heard.set(i64::try_from(peers).unwrap_or(i64::MAX));
+    }
+
+    /// Shows whether heartbeats go before all other work.
+    pub fn mesh_punctuality(&self, punctuality: Punctuality) {
+        self.mesh.real_time.set(i64::from(punctuality == Punctuality::RealTime));
+    }
+
+    /// Counts a datagram that was not let in.
+    pub fn mesh_refused(&self, refused: Refused) {
+        self.mesh.refused.with_label_values(&[refused.label()]).inc();
     }
 
     /// Shows what this node announces of a Service now, which may be nothing.
@@ -429,6 +454,37 @@ impl Speaker {
             Layer2::GratuitousSent => &self.gratuitous_sent,
         };
         counters.with_label_values(&[ip.to_string()]).inc_by(packets);
+    }
+}
+
+/// The series of the mesh.
+#[derive(Clone, Debug)]
+struct Mesh {
+    keys: IntGauge,
+    peers_heard: IntGauge,
+    real_time: IntGauge,
+    refused: IntCounterVec,
+}
+
+impl Mesh {
+    fn new(registry: &Registry) -> prometheus::Result<Self> {
+        let gauge = |name: &str, help: &str| {
+            added(registry, IntGauge::new(format!("ferrolb_mesh_{name}"), help)?)
+        };
+        let refused = Opts::new(
+            "ferrolb_mesh_datagrams_refused_total",
+            "Datagrams from other speakers that were not let in, by reason.",
+        );
+        let mesh = Self {
+            keys: gauge("keys", "Keys by which other speakers are known; 0 is none at all.")?,
+            peers_heard: gauge("peers_heard", "Other speakers that are heard.")?,
+            real_time: gauge("real_time", "1 if heartbeats go before all other work.")?,
+            refused: added(registry, IntCounterVec::new(refused, &["reason"])?)?,
+        };
+        for refused in Refused::ALL {
+            mesh.refused.with_label_values(&[refused.label()]);
+        }
+        Ok(mesh)
     }
 }
 

@@ -1,10 +1,12 @@
-//! Clock, sockets and netlink: the only code that asks the operating system for anything.
+//! Clock, sockets and netlink: the only code that asks the operating system for anything,
+//! and the only unsafe code.
 //!
 //! | file | what |
 //! | --- | --- |
 //! | [`clock`] | the time, the only place that asks for it |
 //! | [`interfaces`] | the table of network interfaces, kept fresh by netlink |
-//! | [`packet_socket`] | ARP frames of one interface (`AF_PACKET`), the only unsafe code |
+//! | [`packet_socket`] | ARP frames of one interface (`AF_PACKET`) |
+//! | [`thread`] | being on time |
 //! | [`udp`] | datagrams between speakers |
 //! | [`inbox`] | desired state handed to a thread, and what such a thread waits for |
 
@@ -12,4 +14,5 @@ pub mod clock;
 pub mod inbox;
 pub mod interfaces;
 pub mod packet_socket;
+pub mod thread;
 pub mod udp;
