@@ -1,0 +1,19 @@
+//! Border Gateway Protocol.
+
+pub mod attributes;
+mod community;
+mod family;
+pub mod message;
+
+pub use attributes::{Attributes, NextHop, NextHops};
+pub use community::{Community, ExtendedCommunity, LargeCommunity, Scope};
+pub use family::Family;
+
+/// How a peer's AS is related to ours, which decides what routes say.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Relation {
+    /// The same AS: iBGP.
+    Internal,
+    /// Another AS: eBGP.
+    External,
+}
