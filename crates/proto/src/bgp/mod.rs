@@ -1,9 +1,13 @@
 //! Border Gateway Protocol.
 
+pub mod adj_rib_out;
 pub mod attributes;
 mod community;
 mod family;
+#[cfg(test)]
+mod listener;
 pub mod message;
+mod packing;
 
 pub use attributes::{Attributes, NextHop, NextHops};
 pub use community::{Community, ExtendedCommunity, LargeCommunity, Scope};
