@@ -8,6 +8,9 @@ mod family;
 mod listener;
 pub mod message;
 mod packing;
+pub mod session;
+#[cfg(test)]
+mod sim;
 
 pub use attributes::{Attributes, NextHop, NextHops};
 pub use community::{Community, ExtendedCommunity, LargeCommunity, Scope};
