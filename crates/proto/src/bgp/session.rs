@@ -509,7 +509,7 @@ impl Session {
             (Phase::OpenConfirm(_), _) => State::OpenConfirm,
             (Phase::Established(_), _) => State::Established,
         };
-        self.connections.iter().map(of_connection).fold(alone, State::max)
+        self.connections.iter().map(of_connection).max().unwrap_or(alone)
     }
 }
 
