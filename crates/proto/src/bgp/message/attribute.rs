@@ -131,7 +131,8 @@ const RULES: [Rule; 15] = [
     }),
     rule(code::AS4_AGGREGATOR, OPTIONAL_TRANSITIVE, |context, value| {
         let is_needed = context.as_width == AsWidth::Two;
-        aggregator(AsWidth::Four, value).and(discard_unless(is_needed))
+        aggregator(AsWidth::Four, value)?;
+        discard_unless(is_needed)
     }),
     rule(code::IPV6_EXTENDED_COMMUNITIES, OPTIONAL_TRANSITIVE, |_, value| some_of(20, value)),
     rule(code::LARGE_COMMUNITIES, OPTIONAL_TRANSITIVE, |_, value| some_of(12, value)),

@@ -73,9 +73,11 @@ mod tests {
         }
     }
 
+    type Field = (&'static str, Family, &'static [u8], Result<u64, Invalid>);
+
     #[test]
     fn a_field_is_whole_or_invalid() {
-        let cases: [(&str, Family, &[u8], Result<u64, Invalid>); 6] = [
+        let cases: [Field; 6] = [
             ("nothing", Family::Ipv4, &[], Ok(0)),
             ("two", Family::Ipv4, &[8, 10, 0], Ok(2)),
             ("breaks off", Family::Ipv4, &[24, 192, 0], Err(Invalid)),

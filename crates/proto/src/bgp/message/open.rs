@@ -58,7 +58,7 @@ impl Open {
         let hold_time = reader.u16().map_err(malformed)?;
         let identifier = Ipv4Addr::from(reader.array::<4>().map_err(malformed)?);
         let capabilities = decode_parameters(reader)?;
-        let asn = capabilities.four_octet_as.unwrap_or(asn.into());
+        let asn = capabilities.four_octet_as.unwrap_or_else(|| asn.into());
         Ok(Self { asn, hold_time, identifier, capabilities })
     }
 }
@@ -229,5 +229,60 @@ mod tests {
         }
         let version = Open::decode(&[3, 0xfc, 0, 0, 90, 192, 0, 2, 1, 0]);
         assert_eq!(version, Err(Notification::new(Error::UnsupportedVersion, vec![0, 4])));
+    }
+
+    /// Who sent it, its octets behind the marker, and what it says: AS, hold time, restart time,
+    /// what we do not know of it.
+    type Capture = (&'static str, &'static str, (u32, u16, Option<u16>, &'static [u8]));
+
+    /// What the daemons of Debian 12 send, with as little configured as they need.
+    const CAPTURES: [Capture; 5] = [
+        (
+            "FRR 8.4",
+            "00710104fde900b40a0900015402060104000100010206010400020001020280000202020002024600\
+             020641040000fde902020600020a450800010101000201010206490402766d0002044002c078021047\
+             0e0001018000000000020180000000",
+            (65001, 180, Some(120), &[69, 128]),
+        ),
+        (
+            "BIRD 2.0",
+            "00530104fdea00f00a09000236023401040001000101040002000102000506000100010002060040020\
+             07841040000fdea4600470e00010100000e1000020100000e10",
+            (65002, 240, Some(120), &[]),
+        ),
+        (
+            "GoBGP 3.10",
+            "00490104fdeb005a0a0900032c022a0200490402766d0001040001000101040002000141040000fdeb40\
+             060014000101000506000100010002",
+            (65003, 90, Some(20), &[]),
+        ),
+        (
+            "OpenBGPD 7.7",
+            "00370104fdec005a0a0900041a021801040001000101040002000102004002800041040000fdec",
+            (65004, 90, Some(0), &[]),
+        ),
+        (
+            "ExaBGP 4.2",
+            "004f0104fded001e0a090005320206010400010001020601040002000102064104\
+             0000fded020c400a803c0001018000020180020202000202460002020600",
+            (65005, 30, Some(60), &[]),
+        ),
+    ];
+
+    #[test]
+    fn what_other_daemons_send_is_understood() {
+        for (daemon, hex, (asn, hold_time, restart_time, unknown)) in CAPTURES {
+            let octet = |at: usize| u8::from_str_radix(&hex[at..at + 2], 16).unwrap();
+            let octets: Vec<u8> = (0..hex.len()).step_by(2).map(octet).collect();
+            let open = decode(&[vec![0xff; 16], octets].concat()).expect(daemon);
+            assert_eq!((open.asn, open.hold_time), (asn, hold_time), "{daemon}");
+            let capabilities = &open.capabilities;
+            assert_eq!(capabilities.families, Family::ALL.into(), "{daemon}");
+            assert!(capabilities.route_refresh, "{daemon}");
+            let restart = capabilities.graceful_restart.as_ref();
+            assert_eq!(restart.map(|one| one.restart_time), restart_time, "{daemon}");
+            assert!(capabilities.unknown.iter().eq(unknown), "{daemon}");
+            assert_eq!(decode(&open.encode()).map(|read| read.asn), Ok(asn), "{daemon}");
+        }
     }
 }

@@ -77,10 +77,13 @@ mod tests {
         }
     }
 
+    /// A body, and what is read of it; `None` is an error.
+    type Body = (&'static str, &'static [u8], Option<Option<(Refresh, Family)>>);
+
     #[test]
     fn lengths_and_subtypes_are_judged_as_rfc_7313_says() {
         let frame = |body| Frame { kind: Kind::RouteRefresh, body };
-        let cases: [(&str, &[u8], Option<Option<(Refresh, Family)>>); 7] = [
+        let cases: [Body; 7] = [
             ("request", &[0, 2, 0, 1], Some(Some((Refresh::Request, Family::Ipv6)))),
             (
                 "request with filters",

@@ -57,6 +57,9 @@ fn the_end_of_rib_is_told_from_an_empty_update() {
     assert_eq!(end_of(&body(&[], &[&[0x80, 15, 3, 0, 25, 70]], &[])), None, "not of ours");
 }
 
+/// Attributes of one route, and what is wrong with them.
+type Mistake = (&'static str, Vec<&'static [u8]>, Option<Fault>);
+
 #[test]
 fn what_can_be_told_from_the_routes_keeps_the_session() {
     let path: &[&[u8]] = &[ORIGIN, AS_PATH, NEXT_HOP];
@@ -65,7 +68,7 @@ fn what_can_be_told_from_the_routes_keeps_the_session() {
         path.iter().copied().filter(|part| *part != left_out).collect::<Vec<_>>()
     };
     let withdraw = |what| Some(Fault { treatment: TreatAsWithdraw, what });
-    let cases: [(&str, Vec<&[u8]>, Option<Fault>); 11] = [
+    let cases: [Mistake; 11] = [
         ("nothing", path.to_vec(), None),
         ("an attribute we do not know", with(&[0xc0, 99, 1, 0]), None),
         ("communities of 3 octets", with(&[0xc0, 8, 3, 0, 0, 0]), withdraw(What::Attribute(8))),

@@ -161,9 +161,12 @@ fn a_node_that_stays_after_all_is_preferred_again() {
     assert_eq!(bench.state(), State::Established);
 }
 
+/// A change of settings, and whether the session goes on.
+type Change = (&'static str, fn(&mut Config), bool);
+
 #[test]
 fn settings_change_without_a_reset_where_the_peer_was_not_told_of_them() {
-    let cases: [(&str, fn(&mut Config), bool); 9] = [
+    let cases: [Change; 9] = [
         ("nothing", |_| (), true),
         ("keepalive time", |config| config.keepalive = Some(Duration::from_secs(5)), true),
         ("connect time", |config| config.connect_retry = Duration::from_secs(5), true),

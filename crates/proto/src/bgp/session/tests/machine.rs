@@ -18,13 +18,16 @@ fn a_session_comes_up_as_section_8_says() {
     assert_eq!((bench.state(), bench.done()), (State::Established, vec![]));
 }
 
+/// Where a session is, and the subcode for what does not belong there.
+type Place = (&'static str, fn() -> Bench, u8);
+
 #[test]
 fn a_message_has_its_place() {
     // Where a session is, what comes, what it is answered with.
     let open = |bench: &Bench| bench.peer_open().encode();
     let update = || [vec![0xff; 16], vec![0, 23, 2, 0, 0, 0, 0]].concat();
     let refresh = || [vec![0xff; 16], vec![0, 23, 5, 0, 1, 0, 1]].concat();
-    let start: [(&str, fn() -> Bench, u8); 3] = [
+    let start: [Place; 3] = [
         ("OpenSent", in_open_sent, 1),
         ("OpenConfirm", Bench::in_open_confirm, 2),
         ("Established", Bench::established, 3),
@@ -58,9 +61,12 @@ fn in_open_sent() -> Bench {
     bench
 }
 
+/// What is wrong with the peer, and what it is answered.
+type Unfit = (&'static str, fn(&mut Config), &'static str);
+
 #[test]
 fn an_open_that_will_not_do_is_answered() {
-    let cases: [(&str, fn(&mut Config), &str); 4] = [
+    let cases: [Unfit; 4] = [
         ("another AS than expected", |peer| peer.local_as = 65000, "2/2"),
         ("AS 0", |peer| peer.local_as = 0, "2/2"),
         ("no identifier", |peer| peer.identifier = Ipv4Addr::UNSPECIFIED, "2/3"),
