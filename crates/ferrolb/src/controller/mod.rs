@@ -123,8 +123,7 @@ async fn give_addresses(
 /// Makes the Secret of the speakers if that is wished for, then does nothing, for ever.
 async fn make_secret(args: &Controller, client: &Client, namespace: &str) {
     if !args.ml_secret_name.is_empty() {
-        memberlist_secret::keep_trying(client, namespace, &args.ml_secret_name, &args.deployment)
-            .await;
+        memberlist_secret::make(client, namespace, &args.ml_secret_name, &args.deployment).await;
     }
     std::future::pending::<()>().await;
 }
