@@ -31,8 +31,8 @@ use crate::k8s::retry::{Backoff, chance};
 use crate::k8s::service_status;
 use crate::metrics::{self, Config, Role, Update};
 use crate::net::clock::Clock;
-use crate::parse::{Problem, Warning};
 use crate::parse::live::Live;
+use crate::parse::{Problem, Warning};
 use crate::source::kube::{Scope, Seen, StatusObject};
 use crate::source::object::{Object, ObjectName};
 use crate::told::Told;
@@ -58,6 +58,8 @@ pub(super) struct Office {
     pools: PoolStatuses,
     stage: Stage,
     backoff: Backoff<ServiceName>,
+    /// Services whose addresses somebody else takes away again.
+    undone: Backoff<ServiceName>,
     /// What is told about Services once they are written.
     untold: BTreeMap<ServiceName, Vec<News>>,
     requests: FuturesUnordered<BoxFuture<'static, Answer>>,
@@ -133,6 +135,7 @@ impl Office {
             pools: PoolStatuses::default(),
             stage: Stage::Following,
             backoff: Backoff::default(),
+            undone: Backoff::default(),
             untold: BTreeMap::new(),
             requests: FuturesUnordered::new(),
             problems: Told::default(),
@@ -207,11 +210,18 @@ impl Office {
     }
 
     fn see(&mut self, name: ServiceName, service: Option<Arc<core::Service>>) {
+        let is_leading = matches!(self.stage, Stage::Leading(_));
+        let is_undone = |it: &core::Service| is_leading && self.desk.is_undone(&name, it);
+        let is_undone = service.as_deref().is_some_and(is_undone);
         if self.desk.see(&name, service.as_deref()) == Freshness::Stale {
             return;
         }
+        if is_undone {
+            self.undone.failed(&name, self.clock.now(), chance());
+        }
         if service.is_none() {
             self.backoff.succeeded(&name);
+            self.undone.succeeded(&name);
             self.untold.remove(&name);
             if let Stage::CatchingUp(_, census) = &mut self.stage {
                 census.forget(&name);
@@ -352,7 +362,10 @@ impl Office {
         let now = self.clock.now();
         let free = WRITES.saturating_sub(self.requests.len());
         if free > 0 {
-            let ready = self.desk.ready().filter(|name| !self.backoff.is_waiting(name, now));
+            let backoffs = [&self.backoff, &self.undone];
+            let is_waiting =
+                |name: &ServiceName| backoffs.iter().any(|backoff| backoff.is_waiting(name, now));
+            let ready = self.desk.ready().filter(|name| !is_waiting(name));
             for name in ready.take(free).cloned().collect::<Vec<_>>() {
                 let Some(write) = self.desk.begin(&name) else { continue };
                 let write = write_service(self.client.clone(), self.permit.clone(), name, write);
@@ -371,7 +384,8 @@ impl Office {
     /// How long there is nothing to do if nothing happens.
     fn pause(&self) -> Duration {
         let now = self.clock.now();
-        let deadline = earliest([self.backoff.deadline(now), self.pools.deadline()]);
+        let retry = earliest([self.backoff.deadline(now), self.undone.deadline(now)]);
+        let deadline = earliest([retry, self.pools.deadline()]);
         self.clock.until(deadline).unwrap_or(Duration::from_secs(60))
     }
 
@@ -422,7 +436,15 @@ impl Office {
 
     fn service_failed(&mut self, name: &ServiceName, failure: &Failure) {
         self.metrics.process().update(Update::Failed);
-        self.backoff.failed(name, self.clock.now(), chance());
+        let now = self.clock.now();
+        match failure {
+            Failure::Refused(Error::Api(status)) if status.code == 409 => {
+                self.backoff.outrun(name, now, chance());
+            }
+            Failure::NotInCharge | Failure::NoAnswer | Failure::Refused(_) => {
+                self.backoff.failed(name, now, chance());
+            }
+        }
         match failure {
             Failure::NotInCharge => (),
             Failure::NoAnswer => tracing::warn!("{name}: no answer to the write of its status"),
