@@ -12,11 +12,12 @@ mod wire;
 pub type Target = (&'static str, fn(&[u8]));
 
 /// Every target. Each has a directory in `fuzz/corpus` and a program in `fuzz/libfuzzer`.
-pub const TARGETS: [Target; 7] = [
+pub const TARGETS: [Target; 8] = [
     ("annotations", configuration::annotations),
     ("arp", wire::arp),
     ("engine", mesh::engine),
     ("message", wire::message),
+    ("ndp", wire::ndp),
     ("range", text::range),
     ("selector", text::selector),
     ("yaml", configuration::yaml),
