@@ -15,7 +15,7 @@ use std::sync::Arc;
 
 use super::planner::{Holders, Region};
 use super::{Case, Pools, unfitness};
-use crate::facts::{Endpoint, Facts, Family, L2Advertisement, Node, Service, TrafficPolicy};
+use crate::facts::{Endpoint, Facts, L2Advertisement, Node, Service, TrafficPolicy};
 use crate::names::{AdvertisementName, NodeName};
 use crate::owner::{Order, Scores};
 use crate::plan::{Candidacy, Interfaces, Left, Plan};
@@ -83,7 +83,7 @@ impl Lan {
         let mut offers: BTreeMap<IpAddr, Vec<Offer<'_>>> = BTreeMap::new();
         for case in Case::all(facts) {
             let Some(offer) = self.decide(facts, case, &mut plan.silences) else { continue };
-            for address in case.addresses().into_iter().filter(is_announced) {
+            for address in case.addresses() {
                 offers.entry(address).or_default().push(offer.clone());
             }
         }
@@ -103,7 +103,7 @@ impl Lan {
         if let Some(case) = region.case(facts) {
             self.decide(facts, case, &mut plan.silences);
         }
-        for address in region.addresses.iter().copied().filter(is_announced) {
+        for address in region.addresses.iter().copied() {
             let cases = holders.cases(facts, address..=address);
             let offers = cases.filter_map(|case| self.offer(facts, case).ok()).collect();
             self.settle(address, offers, plan);
@@ -125,13 +125,9 @@ impl Lan {
         if case.service.addresses.is_empty() {
             keep_silent(None, Silence::NoAddress);
         }
-        for address in case.addresses() {
-            match &offered {
-                _ if !is_announced(&address) => {
-                    keep_silent(Some(address), Silence::FamilyNotAnnounced);
-                }
-                Ok(_) => (),
-                Err(silence) => keep_silent(Some(address), silence.clone()),
+        if let Err(silence) = &offered {
+            for address in case.addresses() {
+                keep_silent(Some(address), silence.clone());
             }
         }
         offered.ok()
@@ -225,13 +221,6 @@ impl Lan {
             }
             None => Ok(of_service.into_iter().map(|(place, _)| place).collect()),
         }
-    }
-}
-
-fn is_announced(address: &IpAddr) -> bool {
-    match Family::of(*address) {
-        Family::V4 => true,
-        Family::V6 => false,
     }
 }
 
