@@ -14,6 +14,7 @@
 //! | [`http`], [`probe`] | a client's view: one request, or a packet each millisecond |
 //! | [`capture`] | the switch's view: who says ARP what |
 //! | [`ferrolb`], [`cluster`] | the program under test; one on every node, with a Service to look at |
+//! | [`manifests`] | a copy of the examples that a test may change |
 //! | [`kube`] | a real API server, real kube-proxy, Nodes and pods in the network |
 //! | [`mac`], [`Report`] | values |
 
@@ -24,6 +25,7 @@ pub mod http;
 pub mod kube;
 pub mod kube_proxy;
 pub mod mac;
+pub mod manifests;
 pub mod needs;
 pub mod neighbour;
 pub mod netns;
@@ -37,6 +39,7 @@ mod stamp;
 mod worker;
 
 pub use mac::Mac;
+pub use manifests::Manifests;
 pub use netns::Netns;
 
 pub use probe::Probe;
