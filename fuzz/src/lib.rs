@@ -3,6 +3,7 @@
 //! `cargo xtask fuzz` looks for such bytes with libFuzzer; `fuzz/corpus/TARGET/` has some to start
 //! from, which the tests replay with every run.
 
+mod bgp;
 mod configuration;
 mod mesh;
 mod text;
@@ -15,6 +16,7 @@ pub type Target = (&'static str, fn(&[u8]));
 pub const TARGETS: [Target; 8] = [
     ("annotations", configuration::annotations),
     ("arp", wire::arp),
+    ("bgp", bgp::session),
     ("engine", mesh::engine),
     ("message", wire::message),
     ("ndp", wire::ndp),

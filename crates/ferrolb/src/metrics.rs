@@ -17,6 +17,9 @@ use prometheus::{
     Opts, Registry, TextEncoder,
 };
 use proto::l2::Ignored;
+use proto::mesh::seal::Refused;
+
+use crate::speaker::mesh::Punctuality;
 
 /// How long a decision may take, in seconds: from one Service to a whole large cluster.
 const DECISION_BUCKETS: [f64; 8] = [0.000_1, 0.000_5, 0.002, 0.01, 0.05, 0.2, 1.0, 5.0];
@@ -30,6 +33,7 @@ pub struct Process {
     config_loaded: IntGauge,
     config_stale: IntGauge,
     decisions: Histogram,
+    rivals: IntGauge,
 }
 
 /// How a change that the API server told of was taken.
@@ -94,8 +98,20 @@ impl Process {
                 &registry,
                 Histogram::with_opts(decisions.buckets(DECISION_BUCKETS.to_vec()))?,
             )?,
+            rivals: added(
+                &registry,
+                IntGauge::new(
+                    "ferrolb_metallb_pods",
+                    "Pods of a MetalLB that still runs, to which this process gives way.",
+                )?,
+            )?,
             registry,
         })
+    }
+
+    /// Shows how many Pods of MetalLB this process gives way to from now on.
+    pub fn rivals(&self, count: usize) {
+        self.rivals.set(i64::try_from(count).unwrap_or(i64::MAX));
     }
 
     /// Counts a change that the API server told of.
@@ -311,6 +327,7 @@ pub struct Speaker {
     gratuitous_sent: IntCounterVec,
     ignored: IntCounterVec,
     send_errors: IntCounterVec,
+    mesh: Mesh,
     /// What has series.
     known: Arc<Mutex<Announced>>,
 }
@@ -393,6 +410,7 @@ impl Speaker {
                 "Frames of ARP and NDP that could not be sent, by interface.",
                 "interface",
             )?,
+            mesh: Mesh::new(registry)?,
             known: Arc::default(),
             process,
         })
@@ -401,6 +419,26 @@ impl Speaker {
     /// What every process counts, and the page.
     pub fn process(&self) -> &Process {
         &self.process
+    }
+
+    /// Shows by how many keys other speakers are known: none, one, or more while one is exchanged.
+    pub fn mesh_keys(&self, keys: usize) {
+        self.mesh.keys.set(i64::try_from(keys).unwrap_or(i64::MAX));
+    }
+
+    /// Shows how many other speakers are heard.
+    pub fn mesh_peers_heard(&self, peers: usize) {
+        self.mesh.peers_heard.set(i64::try_from(peers).unwrap_or(i64::MAX));
+    }
+
+    /// Shows whether heartbeats go before all other work.
+    pub fn mesh_punctuality(&self, punctuality: Punctuality) {
+        self.mesh.real_time.set(i64::from(punctuality == Punctuality::RealTime));
+    }
+
+    /// Counts a datagram that was not let in.
+    pub fn mesh_refused(&self, refused: Refused) {
+        self.mesh.refused.with_label_values(&[refused.label()]).inc();
     }
 
     /// Shows what this node announces of a Service now, which may be nothing.
@@ -442,6 +480,37 @@ impl Speaker {
     /// Counts a frame that could not be sent.
     pub fn send_error(&self, interface: &str) {
         self.send_errors.with_label_values(&[interface]).inc();
+    }
+}
+
+/// The series of the mesh.
+#[derive(Clone, Debug)]
+struct Mesh {
+    keys: IntGauge,
+    peers_heard: IntGauge,
+    real_time: IntGauge,
+    refused: IntCounterVec,
+}
+
+impl Mesh {
+    fn new(registry: &Registry) -> prometheus::Result<Self> {
+        let gauge = |name: &str, help: &str| {
+            added(registry, IntGauge::new(format!("ferrolb_mesh_{name}"), help)?)
+        };
+        let refused = Opts::new(
+            "ferrolb_mesh_datagrams_refused_total",
+            "Datagrams from other speakers that were not let in, by reason.",
+        );
+        let mesh = Self {
+            keys: gauge("keys", "Keys by which other speakers are known; 0 is none at all.")?,
+            peers_heard: gauge("peers_heard", "Other speakers that are heard.")?,
+            real_time: gauge("real_time", "1 if heartbeats go before all other work.")?,
+            refused: added(registry, IntCounterVec::new(refused, &["reason"])?)?,
+        };
+        for refused in Refused::ALL {
+            mesh.refused.with_label_values(&[refused.label()]);
+        }
+        Ok(mesh)
     }
 }
 

@@ -49,6 +49,21 @@ impl Cluster {
     ///
     /// What could not be started, or that the manifests give the Service no address.
     pub fn start(nodes: u8, binary: &Path, manifests: &Path, service: &str) -> Result<Self> {
+        Self::start_with(nodes, binary, manifests, service, |_| Vec::new())
+    }
+
+    /// The same, with these further arguments for the speaker of each node.
+    ///
+    /// # Errors
+    ///
+    /// As for [`Cluster::start`].
+    pub fn start_with(
+        nodes: u8,
+        binary: &Path,
+        manifests: &Path,
+        service: &str,
+        arguments: impl Fn(&Node) -> Vec<String>,
+    ) -> Result<Self> {
         let lan = Lan::with_nodes(nodes)?;
         let capture = Capture::start(&lan)?;
         let addresses = planned_addresses(binary, manifests, service)?;
@@ -56,7 +71,11 @@ impl Cluster {
         let backends = lan.nodes.iter().map(Backend::start).collect::<Result<Vec<_>>>()?;
         let ports: Vec<_> = addresses.iter().flat_map(|at| forwarded(*at, &backends)).collect();
         lan.nodes.iter().try_for_each(|node| kube_proxy::apply(node, &ports))?;
-        let start = |node: &Node| Ferrolb::start(&node.host, binary, manifests, &[]);
+        let start = |node: &Node| {
+            let arguments = arguments(node);
+            let arguments: Vec<_> = arguments.iter().map(String::as_str).collect();
+            Ferrolb::start(&node.host, binary, manifests, &arguments)
+        };
         let speakers = lan.nodes.iter().map(start).collect::<Result<Vec<_>>>()?;
         Ok(Self { lan, speakers, capture, address, addresses, _backends: backends })
     }

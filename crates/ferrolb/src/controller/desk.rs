@@ -137,7 +137,8 @@ impl Desk {
             | Change::BgpAdvertisement(_, _)
             | Change::Peer(_, _)
             | Change::Speakers(_)
-            | Change::IgnoreExcludeLabel(_) => (),
+            | Change::IgnoreExcludeLabel(_)
+            | Change::Rival(_, _) => (),
         }
     }
 

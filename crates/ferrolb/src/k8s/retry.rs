@@ -1,10 +1,16 @@
-//! When to try again what failed.
+//! Trying again what failed, and when.
 
 use std::collections::BTreeMap;
 use std::hash::{BuildHasher as _, Hasher as _, RandomState};
 use std::time::Duration;
 
+use futures_util::future::BoxFuture;
 use proto::time::Instant;
+use tokio::time;
+
+use super::client::WRITE_TIMEOUT;
+use crate::net::clock::Clock;
+use crate::told::Told;
 
 /// The pause after the first failure, and the longest one.
 const FIRST: Duration = Duration::from_millis(50);
@@ -54,6 +60,30 @@ impl<K: Clone + Ord> Backoff<K> {
     }
 }
 
+/// Tries until it is done, each time for at most [`WRITE_TIMEOUT`]. What keeps it from being done is
+/// handed to `say`, each cause once until there is another one.
+pub async fn keep_trying<S, T>(
+    mut state: S,
+    attempt: impl for<'a> Fn(&'a mut S) -> BoxFuture<'a, anyhow::Result<T>>,
+    say: impl Fn(&str),
+) -> T {
+    let clock = Clock::start();
+    let (mut backoff, mut told) = (Backoff::default(), Told::default());
+    loop {
+        let cause = match time::timeout(WRITE_TIMEOUT, attempt(&mut state)).await {
+            Ok(Ok(done)) => return done,
+            Ok(Err(error)) => format!("{error:#}"),
+            Err(_) => String::from("no answer in time"),
+        };
+        for cause in told.news([cause]) {
+            say(&cause);
+        }
+        backoff.failed(&(), clock.now(), chance());
+        let pause = clock.until(backoff.deadline(clock.now())).unwrap_or(Duration::ZERO);
+        time::sleep(pause).await;
+    }
+}
+
 /// A number that nobody can foresee.
 pub fn chance() -> u64 {
     RandomState::new().build_hasher().finish()
@@ -67,6 +97,10 @@ fn shortened(pause: Duration, chance: u64) -> Duration {
 
 #[cfg(test)]
 mod tests {
+    use std::cell::RefCell;
+
+    use anyhow::anyhow;
+
     use super::*;
 
     #[test]
@@ -87,6 +121,22 @@ mod tests {
         backoff.succeeded(&"web");
         backoff.failed(&"web", now, 0);
         assert_eq!(backoff.deadline(now), Some(now + FIRST));
+    }
+
+    #[tokio::test]
+    async fn it_is_tried_until_it_is_done_and_each_cause_is_said_once() {
+        let answers = ["away", "away", "forbidden", "away"].into_iter();
+        let said = RefCell::new(Vec::new());
+        let done = keep_trying(
+            answers,
+            |answers| {
+                let answer = answers.next().map_or(Ok("done"), |cause| Err(anyhow!(cause)));
+                Box::pin(async { answer })
+            },
+            |cause| said.borrow_mut().push(cause.to_owned()),
+        );
+        assert_eq!(done.await, "done");
+        assert_eq!(*said.borrow(), ["away", "forbidden", "away"]);
     }
 
     #[test]

@@ -5,9 +5,11 @@
 //! depends on what is new, not on how many Services there are.
 
 mod announced;
+mod beside;
 pub mod cluster;
 mod excluded;
 pub mod held;
+mod keys;
 pub mod l2;
 mod lack;
 pub mod mesh;
@@ -25,6 +27,7 @@ use planner::names::NodeName;
 use planner::plan::{Candidacy, Interfaces, PlanDiff};
 use proto::mesh::Station;
 use proto::mesh::ownership;
+use proto::mesh::seal::Key;
 
 use crate::metrics;
 use crate::net::clock::Clock;
@@ -34,7 +37,9 @@ use crate::net::interfaces::Interface;
 use crate::net::packet_socket;
 
 use held::Held;
+use mesh::Punctuality;
 
+pub use keys::{Given, Keys};
 pub use lack::Lack;
 
 /// Who a speaker is.
@@ -46,6 +51,9 @@ pub struct Identity {
     pub station: Station,
     /// The UDP port on which speakers hear each other.
     pub mesh_port: u16,
+    /// The keys that they know each other by, the newest first. Without one they believe whoever
+    /// sends from the address of a Node.
+    pub keys: Vec<Key>,
 }
 
 /// Who is told what the threads do.
@@ -76,6 +84,7 @@ pub struct Speaker {
     mesh: Arc<Inbox<mesh::Orders>>,
     l2: Arc<Inbox<l2::Orders>>,
     threads: Vec<JoinHandle<()>>,
+    punctuality: Punctuality,
 }
 
 impl Speaker {
@@ -90,20 +99,34 @@ impl Speaker {
         interfaces: &[Interface],
         observers: Option<Observers>,
     ) -> io::Result<Self> {
-        let Identity { node, station, mesh_port } = identity;
+        let Identity { node, station, mesh_port, keys } = identity;
         let clock = Clock::start();
-        let (mesh, l2) = (Arc::new(Inbox::new()?), Arc::new(Inbox::new()?));
+        let (mesh, l2) = (Arc::new(Inbox::<mesh::Orders>::new()?), Arc::new(Inbox::new()?));
         let (held, metrics) = observers.map(|to| (to.held, to.metrics)).unzip();
-        let listeners = mesh::Listeners { l2: Arc::clone(&l2), held };
-        let l2_listeners = l2::Listeners { mesh: Arc::clone(&mesh), metrics };
-        let threads = vec![
-            l2::start(clock, Arc::clone(&l2), l2_listeners)?,
-            mesh::start(clock, station, mesh_port, Arc::clone(&mesh), listeners)?,
-        ];
+        let listeners = mesh::Listeners { l2: Arc::clone(&l2), held, metrics: metrics.clone() };
+        mesh.update(|orders| orders.keys = Some(keys));
+        let l2_listeners = l2::Listeners { mesh: Arc::clone(&mesh), metrics: metrics.clone() };
+        let answering = l2::start(clock, Arc::clone(&l2), l2_listeners)?;
+        let (hearing, punctuality) =
+            mesh::start(clock, station, mesh_port, Arc::clone(&mesh), listeners)?;
+        if let Some(metrics) = metrics {
+            metrics.mesh_punctuality(punctuality);
+        }
+        let threads = vec![answering, hearing];
         let planner = Planner::new(node.clone(), facts);
         let (names, lacks) = (Names::default(), BTreeMap::new());
         let interfaces = interfaces.to_vec();
-        Ok(Self { node, planner, interfaces, names, lacks, mesh, l2, threads })
+        Ok(Self { node, planner, interfaces, names, lacks, mesh, l2, threads, punctuality })
+    }
+
+    /// Makes speakers know each other by these keys, the newest first.
+    pub fn use_keys(&mut self, keys: &[Key]) {
+        self.mesh.update(|orders| orders.keys = Some(keys.to_vec()));
+    }
+
+    /// How well the heartbeats of this node can be trusted to be on time.
+    pub fn punctuality(&self) -> Punctuality {
+        self.punctuality
     }
 
     /// The plan, and the facts that it is made from.
@@ -243,7 +266,8 @@ fn moves(facts: &Facts, change: &Change) -> bool {
         | Change::L2Advertisement(..)
         | Change::BgpAdvertisement(..)
         | Change::Peer(..)
-        | Change::IgnoreExcludeLabel(_) => false,
+        | Change::IgnoreExcludeLabel(_)
+        | Change::Rival(..) => false,
     }
 }
 

@@ -54,6 +54,7 @@ fn idle(facts: Facts, interfaces: &[Interface]) -> Speaker {
         mesh: Arc::new(Inbox::new().unwrap()),
         l2: Arc::new(Inbox::new().unwrap()),
         threads: Vec::new(),
+        punctuality: Punctuality::BestEffort,
     };
     speaker.begin();
     speaker

@@ -37,6 +37,7 @@ fn seen() -> Seen {
         bgp: from_value(json!([announced("b", to("tor-b")), announced("a", to("tor-a"))])).unwrap(),
         configurations: vec![from_value(state).unwrap()],
         lease: from_value(json!({"metadata": {}, "spec": {"holderIdentity": "controller-1"}})).ok(),
+        notes: vec!["a MetalLB still runs".to_owned()],
     }
 }
 
@@ -51,6 +52,7 @@ COMPONENT   SETTINGS  ERRORS
 controller  Invalid   configuration error: one
 two
 controller in charge: controller-1
+note: a MetalLB still runs
 ";
     let text = Status::of(&seen()).text();
     let squeezed = |text: &str| -> Vec<_> {
@@ -76,6 +78,7 @@ fn programs_see_the_same() {
             "errors": ["configuration error: one", "two"],
         }],
         "controller": "controller-1",
+        "notes": ["a MetalLB still runs"],
     });
     assert_eq!(status, want);
 }
