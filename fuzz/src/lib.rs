@@ -19,6 +19,7 @@ pub const TARGETS: [Target; 8] = [
     ("bgp", bgp::session),
     ("engine", mesh::engine),
     ("message", wire::message),
+    ("ndp", wire::ndp),
     ("range", text::range),
     ("selector", text::selector),
     ("yaml", configuration::yaml),

@@ -192,8 +192,6 @@ pub enum Silence {
         /// The first that it is in conflict with.
         other: AdvertisementName,
     },
-    /// IPv6 is not announced on the LAN by this version.
-    FamilyNotAnnounced,
     /// The session with the router does not carry routes of the family.
     FamilyNotCarried {
         /// The family.
@@ -336,7 +334,6 @@ impl Silence {
     pub fn label(&self) -> &'static str {
         match self {
             Self::ConflictingAdvertisements { .. } => "conflictingAdvertisements",
-            Self::FamilyNotAnnounced => "familyNotAnnounced",
             Self::FamilyNotCarried { .. } => "familyNotCarried",
             Self::InNoPool => "ipNotAllowed",
             Self::NoAddress => "noIPAllocated",
@@ -484,9 +481,6 @@ impl fmt::Display for Silence {
                 "BGPAdvertisements `{one}` and `{other}` give the same routes different local \
                  preferences"
             ),
-            Self::FamilyNotAnnounced => {
-                f.write_str("IPv6 is not announced on the LAN by this version")
-            }
             Self::FamilyNotCarried { family } => {
                 write!(f, "the session does not carry {family} routes")
             }

@@ -19,7 +19,7 @@ use std::sync::Arc;
 use super::planner::{Holders, Region};
 use super::{Case, Pools, is_excluded, unfitness};
 use crate::facts::lan::Departure;
-use crate::facts::{Endpoint, Facts, Family, L2Advertisement, Node, Service, TrafficPolicy};
+use crate::facts::{Endpoint, Facts, L2Advertisement, Node, Service, TrafficPolicy};
 use crate::names::{AdvertisementName, NodeName};
 use crate::owner::{Order, Scores};
 use crate::plan::{Candidacy, Interfaces, Left, Plan};
@@ -108,7 +108,7 @@ impl Lan {
                 rivals.extend(case.addresses().into_iter().map(|address| (address, node)));
             }
             let Some(offer) = self.decide(facts, case, &mut plan.silences) else { continue };
-            for address in case.addresses().into_iter().filter(is_announced) {
+            for address in case.addresses() {
                 offers.entry(address).or_default().push(offer.clone());
             }
         }
@@ -129,7 +129,7 @@ impl Lan {
         if let Some(case) = region.case(facts) {
             self.decide(facts, case, &mut plan.silences);
         }
-        for address in region.addresses.iter().copied().filter(is_announced) {
+        for address in region.addresses.iter().copied() {
             let cases: Vec<_> = holders.cases(facts, address..=address).collect();
             let rival = cases.iter().rev().find_map(|case| facts.rivals.get(case.name));
             let offers = cases.into_iter().filter_map(|case| self.offer(facts, case).ok());
@@ -153,13 +153,9 @@ impl Lan {
         if case.service.addresses.is_empty() {
             keep_silent(None, Silence::NoAddress);
         }
-        for address in case.addresses() {
-            match &offered {
-                _ if !is_announced(&address) => {
-                    keep_silent(Some(address), Silence::FamilyNotAnnounced);
-                }
-                Ok(_) => (),
-                Err(silence) => keep_silent(Some(address), silence.clone()),
+        if let Err(silence) = &offered {
+            for address in case.addresses() {
+                keep_silent(Some(address), silence.clone());
             }
         }
         offered.ok()
@@ -256,13 +252,6 @@ impl Lan {
             }
             None => Ok(of_service.into_iter().map(|(place, _)| place).collect()),
         }
-    }
-}
-
-fn is_announced(address: &IpAddr) -> bool {
-    match Family::of(*address) {
-        Family::V4 => true,
-        Family::V6 => false,
     }
 }
 

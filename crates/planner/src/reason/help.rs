@@ -105,7 +105,6 @@ impl Silence {
                 "give BGPAdvertisements `{one}` and `{other}` the same `localPref`, or have them \
                  select different nodes or peers"
             ),
-            Self::FamilyNotAnnounced => "announce it with a BGPAdvertisement".to_owned(),
             Self::FamilyNotCarried { family } => {
                 format!("set `dualStackAddressFamily` on the BGPPeer, or add one over {family}")
             }

@@ -66,10 +66,13 @@ fn every_node_computes_the_same_order() {
 fn all_addresses_of_a_service_are_ordered_by_the_first() {
     let dual = |addresses| service("shop/web").needs(RequireDual).has(addresses);
     let v6_first = cluster(dual(["fc00::1", "192.0.2.10"])).advertised("ad", everything());
-    let order = plan(&v6_first, &"a".into()).candidacies[&address("192.0.2.10")].order.clone();
+    let plan = plan(&v6_first, &"a".into());
     let nodes = ["a", "b", "c"].map(NodeName::from);
     let candidates = nodes.iter().map(|node| Candidate { node, score: 0 });
-    assert_eq!(order[..], owner::order(candidates, address("fc00::1")));
+    let order = owner::order(candidates, address("fc00::1"));
+    for one in ["192.0.2.10", "fc00::1"] {
+        assert_eq!(plan.candidacies[&address(one)].order[..], order, "{one}");
+    }
 }
 
 #[test]
@@ -90,9 +93,9 @@ fn every_silence_has_its_reason() {
             "silent shop/web 10.0.0.1 lan: its addresses are not all in one pool",
         ),
         (
-            "IPv6",
-            cluster(service("shop/web").has(["fc00::1"])).advertised("ad", all()),
-            "silent shop/web fc00::1 lan: IPv6 is not announced on the LAN by this version",
+            "an IPv6 address of no pool",
+            cluster(service("shop/web").has(["fc00:1::1"])).advertised("ad", all()),
+            "silent shop/web fc00:1::1 lan: its addresses are not all in one pool",
         ),
         ("no healthy endpoint", unready().advertised("ad", all()), no_endpoint),
         (
