@@ -313,6 +313,8 @@ fn edit(api: &Api, path: &str, what: &str, is_over: &AtomicBool) {
             }
         };
         api.patch(&path, Patch::Merge, &patch).unwrap();
+        // Faster than any program edits on purpose, and as fast on a fast machine as on a slow one.
+        thread::sleep(EDIT_PAUSE);
     }
 }
 
@@ -342,6 +344,9 @@ fn somebody_who_edits_a_service_all_the_time_neither_hinders_nor_hurries_the_con
     }
     trial.end();
 }
+
+/// Between two edits.
+const EDIT_PAUSE: Duration = Duration::from_millis(50);
 
 const SECRET: &str = "/api/v1/namespaces/metallb-system/secrets/metallb-webhook-cert";
 const WEBHOOKS: &str = "/apis/admissionregistration.k8s.io/v1/validatingwebhookconfigurations/metallb-webhook-configuration";

@@ -109,6 +109,17 @@ where
     edits.boxed()
 }
 
+/// Each change of what `config` selects, and each failure, after which the next list or watch is
+/// tried at once: pauses are up to the caller. Ends never.
+pub fn changes<K>(api: Api<K>, config: Config) -> BoxStream<'static, Result<Event<K>, Error>>
+where
+    K: Resource + Clone + Debug + DeserializeOwned + Send + 'static,
+{
+    let changes = Changes::new(api, config, Listing::InPages);
+    let events = stream::unfold(changes, async |mut changes| Some((changes.next().await, changes)));
+    events.boxed()
+}
+
 impl<K> Changes<K>
 where
     K: Resource + Clone + Debug + DeserializeOwned + Send + 'static,
