@@ -15,6 +15,7 @@ use crate::capture::Capture;
 use crate::ferrolb::Ferrolb;
 use crate::kube_proxy::{self, Policy, Protocol, ServicePort};
 use crate::pod::Backend;
+use crate::probe::{Probe, until_answered};
 use crate::topology::{Lan, Node};
 
 /// The port of the Service's HTTP server.
@@ -84,6 +85,22 @@ impl Cluster {
     #[must_use]
     pub fn echo(&self) -> SocketAddr {
         SocketAddr::new(self.address, ECHO_PORT)
+    }
+
+    /// A probe of the Service, which was reached before it began and has been answered since.
+    ///
+    /// While the client asks for the address, its packets wait, and then come to a node all at once.
+    /// Of those that begin a flow, connection tracking may drop one: whoever counts what is lost
+    /// must not count that.
+    ///
+    /// # Errors
+    ///
+    /// When the Service does not answer within `limit`.
+    pub fn probe(&self, limit: Duration) -> Result<Probe> {
+        until_answered(&self.lan.client, self.echo(), limit).with_context(|| self.logs())?;
+        let probe = Probe::start(&self.lan.client, self.echo())?;
+        probe.wait_answered(limit).with_context(|| self.logs())?;
+        Ok(probe)
     }
 
     /// Where the Service's HTTP server is.

@@ -24,8 +24,7 @@ const LIMIT: Duration = Duration::from_secs(20);
 
 fn running(manifests: &Path) -> (Cluster, Probe) {
     let cluster = Cluster::start(3, &binary().unwrap(), manifests, "shop/web").unwrap();
-    let probe = Probe::start(&cluster.lan.client, cluster.echo()).unwrap();
-    probe.wait_answered(LIMIT).unwrap_or_else(|error| panic!("{error:#}\n{}", cluster.logs()));
+    let probe = cluster.probe(LIMIT).unwrap();
     (cluster, probe)
 }
 

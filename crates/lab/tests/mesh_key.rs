@@ -16,7 +16,7 @@ use std::time::Duration;
 use lab::cluster::{Cluster, examples};
 use lab::datagram::{Datagram, record};
 use lab::ferrolb::binary;
-use lab::{Node, Probe, require};
+use lab::{Node, require};
 use tempfile::TempDir;
 
 const LIMIT: Duration = Duration::from_secs(30);
@@ -39,12 +39,6 @@ fn write(keys: &Path, file: &str, secret: &str) {
     let new = keys.join(".new");
     fs::write(&new, secret).unwrap();
     fs::rename(new, keys.join(file)).unwrap();
-}
-
-fn probe(cluster: &Cluster) -> Probe {
-    let probe = Probe::start(&cluster.lan.client, cluster.echo()).unwrap();
-    probe.wait_answered(LIMIT).unwrap_or_else(|error| panic!("{error:#}\n{}", cluster.logs()));
-    probe
 }
 
 /// How many lines of the log of speaker `index` have all of `words`.
@@ -91,7 +85,7 @@ fn a_speaker_with_another_key_is_not_heard_and_those_with_the_same_hear_each_oth
 fn a_key_is_exchanged_node_by_node_without_a_datagram_lost() {
     require!();
     let (cluster, keys) = cluster(|_| "the secret of all nodes");
-    let probe = probe(&cluster);
+    let probe = cluster.probe(LIMIT).unwrap();
     let first = owner(&cluster);
     for (index, node) in cluster.lan.nodes.iter().enumerate() {
         write(keys.path(), &node.host.name, "another secret of all nodes");
@@ -119,7 +113,7 @@ fn a_key_is_exchanged_node_by_node_without_a_datagram_lost() {
 fn forged_and_replayed_datagrams_move_nothing() {
     require!();
     let (cluster, _keys) = cluster(|_| "the secret of all nodes");
-    let probe = probe(&cluster);
+    let probe = cluster.probe(LIMIT).unwrap();
     let dead = owner(&cluster);
     let node = &cluster.lan.nodes[dead].host;
     let recorded = record(&cluster.lan, node.ipv4, PORT, 30, LIMIT).unwrap();
