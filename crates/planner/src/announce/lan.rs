@@ -35,21 +35,16 @@ pub(super) struct Lan {
     pools: Pools,
     /// Why the node can announce nothing at all.
     unfit: Option<Silence>,
-    /// Nodes that can announce anything, and whether the exclude label of each counts.
-    fit: BTreeMap<NodeName, Exclusion>,
+    /// Nodes that can announce anything.
+    fit: BTreeSet<NodeName>,
+    /// Nodes with a label that excludes them, unless an advertisement ignores it.
+    excluded: BTreeSet<NodeName>,
     /// Nodes that are about to go away.
     departing: BTreeMap<NodeName, BTreeSet<Departure>>,
     advertisements: Vec<Advertisement>,
     /// By the places of the advertisements: most Services have the same ones, and with many nodes
     /// this is the larger part of the work.
     selections: BTreeMap<Vec<usize>, Arc<Selection>>,
-}
-
-/// Whether a node has a label that excludes it, and it counts.
-#[derive(Clone, Copy, PartialEq)]
-enum Exclusion {
-    Excluded,
-    Included,
 }
 
 /// An advertisement, and the nodes that it selects.
@@ -80,17 +75,15 @@ struct Offer<'a> {
 
 impl Lan {
     pub(super) fn new(facts: &Facts, node: &NodeName) -> Self {
-        let fit = facts.nodes.keys().filter(|node| unfitness(facts, node).is_none());
-        let exclusion = |node: &NodeName| match is_excluded(facts, node) {
-            true => Exclusion::Excluded,
-            false => Exclusion::Included,
-        };
+        let is_fit = |node: &&NodeName| unfitness(facts, node).is_none();
+        let is_excluded = |node: &&NodeName| is_excluded(facts, node);
         let departing = facts.nodes.iter().filter(|(_, node)| !node.departures.is_empty());
         Self {
             node: node.clone(),
             pools: Pools::new(facts),
             unfit: unfitness(facts, node),
-            fit: fit.map(|node| (node.clone(), exclusion(node))).collect(),
+            fit: facts.nodes.keys().filter(is_fit).cloned().collect(),
+            excluded: facts.nodes.keys().filter(is_excluded).cloned().collect(),
             departing: departing
                 .map(|(name, node)| (name.clone(), node.departures.clone()))
                 .collect(),
@@ -201,7 +194,7 @@ impl Lan {
             TrafficPolicy::Local => local.into_iter().any(|node| *node == self.node),
         };
         let here = self.unfit.clone().or_else(|| {
-            if selection.excludes(&self.fit, &self.node) {
+            if selection.heeds_exclude_label() && self.excluded.contains(&self.node) {
                 return Some(Silence::NodeExcluded);
             }
             let is_selected = selection.advertisements.iter().any(|ad| ad.selects(&self.node));
@@ -224,7 +217,8 @@ impl Lan {
             self.selections.clear();
         }
         let advertisements = places.iter().map(|place| self.advertisements[*place].clone());
-        let selection = Arc::new(Selection::new(advertisements.collect(), &self.fit));
+        let selection =
+            Arc::new(Selection::new(advertisements.collect(), &self.fit, &self.excluded));
         self.selections.insert(places, Arc::clone(&selection));
         Ok(selection)
     }
@@ -257,11 +251,16 @@ impl Lan {
 
 impl Selection {
     /// Of at least one advertisement, the one whose name comes first at the front.
-    fn new(advertisements: Vec<Advertisement>, fit: &BTreeMap<NodeName, Exclusion>) -> Self {
+    fn new(
+        advertisements: Vec<Advertisement>,
+        fit: &BTreeSet<NodeName>,
+        excluded: &BTreeSet<NodeName>,
+    ) -> Self {
         let mut selection = Self { advertisements, nodes: Arc::default() };
+        let heeds = selection.heeds_exclude_label();
         let mut nodes = Scores::new();
         for (node, score) in selection.advertisements.iter().flat_map(|ad| &*ad.nodes) {
-            if fit.contains_key(node) && !selection.excludes(fit, node) {
+            if fit.contains(node) && !(heeds && excluded.contains(node)) {
                 *nodes.entry(node.clone()).or_default() += score;
             }
         }
@@ -269,10 +268,9 @@ impl Selection {
         selection
     }
 
-    /// Whether a node is left out because of the exclude label.
-    fn excludes(&self, fit: &BTreeMap<NodeName, Exclusion>, node: &NodeName) -> bool {
-        let ignores = self.advertisements.first().map(|ad| ad.spec.settings.ignores_exclude_label);
-        fit.get(node) == Some(&Exclusion::Excluded) && ignores != Some(true)
+    /// Whether nodes with the exclude label are left out.
+    fn heeds_exclude_label(&self) -> bool {
+        self.advertisements.first().is_none_or(|ad| !ad.spec.settings.ignores_exclude_label)
     }
 
     /// Why a node that none of them selects does not announce.
@@ -324,19 +322,11 @@ impl<'a> Together<'a> {
     fn new(offers: Vec<Offer<'a>>, rival: Option<&'a NodeName>) -> Self {
         let (mut served, mut left_out) = (Vec::<Offer<'a>>::new(), Vec::new());
         let mut candidates = Arc::default();
-        if rival.is_some() {
-            return Self {
-                served,
-                left_out: offers,
-                rival,
-                candidates,
-                departing: BTreeMap::new(),
-            };
-        }
         for offer in offers {
-            let remaining = match served.is_empty() {
-                true => Arc::clone(&offer.candidates),
-                false => common(&candidates, &offer.candidates),
+            let remaining = match (rival, served.is_empty()) {
+                (Some(_), _) => Arc::default(),
+                (None, true) => Arc::clone(&offer.candidates),
+                (None, false) => common(&candidates, &offer.candidates),
             };
             if remaining.is_empty() {
                 left_out.push(offer);
@@ -395,9 +385,9 @@ impl<'a> Together<'a> {
             unserved.map(|offer| Silence::SharerNotServed { sharer: offer.case.name.clone() });
         let departing = self.departing.get(node);
         let departing = departing.map(|departure| Silence::NodeDeparting { why: *departure });
+        let elsewhere = beside.or(departing);
         let silence = |offer: &Offer<'a>| {
-            let here =
-                offer.here.clone().or_else(|| beside.clone().or_else(|| departing.clone()))?;
+            let here = offer.here.clone().or_else(|| elsewhere.clone())?;
             match offer.candidates.is_empty() {
                 true => Some(Silence::NoCandidate { here: Box::new(here) }),
                 false => Some(here),

@@ -1,10 +1,10 @@
 //! The plan of one node, kept up to date change by change.
 //!
-//! A change of a Service, of its endpoints or of its rival decides that Service again, and those that share an
-//! address or an aggregated prefix with it, by the same rules as [`super::plan`]. The labels of
-//! namespaces and the addresses of nodes are in no plan, so their changes cost nothing. Anything
-//! else can be about every Service, and makes the whole plan anew: pools, advertisements, peers,
-//! speakers, and what a node's labels and conditions say.
+//! A change of a Service, of its endpoints or of its rival decides that Service again, and those
+//! that share an address or an aggregated prefix with it, by the same rules as [`super::plan`]. The
+//! labels of namespaces and the addresses of nodes are in no plan, so their changes cost nothing.
+//! Anything else can be about every Service, and makes the whole plan anew: pools, advertisements,
+//! peers, speakers, and what a node's labels and conditions say.
 
 use std::collections::BTreeSet;
 use std::net::IpAddr;
