@@ -72,7 +72,7 @@ pub(super) struct Office {
     problems: Told,
     warnings: Told,
     /// What Services have been told.
-    complaints: Told,
+    complaints: Told<Problem>,
     metrics: metrics::Controller,
     /// Where this process runs.
     me: Me,
@@ -283,15 +283,13 @@ impl Office {
             return;
         }
         let findings = self.live.problems().chain(self.live.warnings());
-        let findings = findings.filter(|finding| finding.object.kind == "Service");
-        let by_text: BTreeMap<String, &Problem> =
-            findings.map(|finding| (finding.to_string(), finding)).collect();
-        for text in self.complaints.news(by_text.keys().cloned()) {
-            let Some(finding) = by_text.get(&text) else { continue };
-            let ObjectName { namespace, name, .. } = finding.object.clone();
+        let findings = findings.filter(|finding| finding.object.kind == "Service").cloned();
+        for finding in self.complaints.news(findings) {
+            let message = words(&finding);
+            let ObjectName { namespace, name, .. } = finding.object;
             let name = ServiceName::new(namespace.unwrap_or_default(), name);
             let about = Reference::service(&name, self.desk.uid(&name));
-            self.recorder.tell(&about, EventType::Warning, "LoadBalancerFailed", words(finding));
+            self.recorder.tell(&about, EventType::Warning, "LoadBalancerFailed", message);
         }
     }
 
