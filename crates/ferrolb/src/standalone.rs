@@ -77,10 +77,7 @@ async fn serve(args: &Standalone) -> anyhow::Result<()> {
             Ok(()) = interfaces.changed() => {
                 speaker.use_interfaces(&interfaces.borrow_and_update());
             }
-            keys = keys.changed() => {
-                tracing::info!(newest = %keys[0].id(), "another key of the mesh");
-                speaker.use_keys(keys);
-            }
+            keys = keys.changed() => speaker.use_keys(keys),
             () = &mut terminated => break,
         }
     }

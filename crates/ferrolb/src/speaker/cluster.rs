@@ -329,7 +329,6 @@ impl Cluster {
     }
 
     fn use_keys(&mut self, keys: &[Key]) {
-        tracing::info!(newest = %keys[0].id(), "another key of the mesh");
         self.identity.keys = keys.to_vec();
         if let Some(speaker) = &mut self.speaker {
             speaker.use_keys(keys);

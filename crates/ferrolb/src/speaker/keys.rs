@@ -107,6 +107,9 @@ impl Keys {
                 Ok(keys) => {
                     self.told.news([]);
                     if keys != self.last {
+                        if let Some(newest) = keys.first() {
+                            tracing::info!(newest = %newest.id(), "another key of the mesh");
+                        }
                         self.last = keys;
                         return &self.last;
                     }
