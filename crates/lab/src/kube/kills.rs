@@ -85,7 +85,8 @@ fn kill_one(installed: &mut Installed, random: &mut Random) -> Result<()> {
 }
 
 /// Who had which address, event by event.
-struct History {
+#[derive(Debug)]
+pub struct History {
     events: mpsc::Receiver<(Instant, Value)>,
     /// By `metadata.uid`: the name and the address.
     services: BTreeMap<String, (String, Option<IpAddr>)>,
@@ -93,19 +94,27 @@ struct History {
 }
 
 impl History {
-    fn new(events: mpsc::Receiver<(Instant, Value)>) -> Self {
+    /// Nothing yet, of what a watch of [`SERVICES`] will have.
+    #[must_use]
+    pub fn new(events: mpsc::Receiver<(Instant, Value)>) -> Self {
         Self { events, services: BTreeMap::new(), outcome: Outcome::default() }
     }
 
     /// Takes in what has happened; returns how many Services have an address, or none of them if
     /// one has not.
-    fn follow(&mut self) -> usize {
+    pub fn follow(&mut self) -> usize {
         while let Ok((_, event)) = self.events.try_recv() {
             self.take(&event);
         }
         let have = |(_, address): &&(String, Option<IpAddr>)| address.is_some();
         let count = self.services.values().filter(have).count();
         if count == self.services.len() { count } else { 0 }
+    }
+
+    /// What has happened so far, without the count of Services.
+    #[must_use]
+    pub fn outcome(&self) -> &Outcome {
+        &self.outcome
     }
 
     fn take(&mut self, event: &Value) {
@@ -170,5 +179,7 @@ mod tests {
         assert_eq!(say("MODIFIED", "b", None), (1, 2));
         assert_eq!(say("DELETED", "a", Some("192.0.2.1")), (1, 2));
         assert_eq!(say("ADDED", "c", Some("192.0.2.1")), (1, 2));
+        assert_eq!(say("MODIFIED", "b", Some("192.0.2.1")), (2, 2), "a second one shows it");
+        assert_eq!(say("MODIFIED", "c", None), (2, 3), "the first one loses it");
     }
 }

@@ -21,6 +21,7 @@ mod size;
 mod takeover;
 
 use std::env;
+use std::net::{IpAddr, Ipv4Addr};
 use std::path::Path;
 use std::process::{Command, ExitCode};
 use std::thread;
@@ -28,6 +29,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, bail};
 use clap::ValueEnum;
+use lab::kube::services::{SERVICES, address_of};
 use lab::kube::{Api, Installed};
 use serde_json::{Value, json};
 
@@ -39,9 +41,6 @@ const LIMIT: Duration = Duration::from_secs(120);
 
 /// How many nodes there are.
 const NODES: u8 = 3;
-
-/// Where Services are.
-const SERVICES: &str = "/api/v1/namespaces/default/services";
 
 /// Room for all of them.
 const SETTINGS: &str = "
@@ -193,9 +192,12 @@ fn create_service(api: &Api, name: &str) -> Result<()> {
     Ok(())
 }
 
-/// The first address in the status of a Service.
-fn address(service: &Value) -> Option<&str> {
-    service["status"]["loadBalancer"]["ingress"][0]["ip"].as_str()
+/// The first address in the status of a Service; the pool has no others.
+fn address(service: &Value) -> Option<Ipv4Addr> {
+    match address_of(service)? {
+        IpAddr::V4(address) => Some(address),
+        IpAddr::V6(_) => None,
+    }
 }
 
 fn milliseconds(duration: Duration) -> f64 {

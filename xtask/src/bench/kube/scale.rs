@@ -9,7 +9,6 @@ use anyhow::{Context as _, Result, ensure};
 use lab::capture::Capture;
 use lab::kube::{Api, Installed};
 use nix::sys::signal::Signal;
-use serde_json::Value;
 
 use super::{LIMIT, SERVICES, Sizes, address, create, size};
 use crate::bench::row::Row;
@@ -141,10 +140,6 @@ fn speakers_start(installed: &mut Installed, services: &str, goal: f64) -> Resul
 /// All addresses in statuses.
 fn addresses(api: &Api) -> Result<BTreeSet<Ipv4Addr>> {
     let list = api.get(SERVICES)?;
-    let given = list["items"].as_array().into_iter().flatten().filter_map(address_of);
+    let given = list["items"].as_array().into_iter().flatten().filter_map(address);
     Ok(given.collect())
-}
-
-fn address_of(service: &Value) -> Option<Ipv4Addr> {
-    address(service)?.parse().ok()
 }
