@@ -12,12 +12,13 @@ mod wire;
 pub type Target = (&'static str, fn(&[u8]));
 
 /// Every target. Each has a directory in `fuzz/corpus` and a program in `fuzz/libfuzzer`.
-pub const TARGETS: [Target; 7] = [
+pub const TARGETS: [Target; 8] = [
     ("annotations", configuration::annotations),
     ("arp", wire::arp),
     ("engine", mesh::engine),
     ("message", wire::message),
     ("range", text::range),
+    ("seal", wire::seal),
     ("selector", text::selector),
     ("yaml", configuration::yaml),
 ];
