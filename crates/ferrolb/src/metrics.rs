@@ -16,6 +16,7 @@ use prometheus::{
     Gauge, GaugeVec, Histogram, HistogramOpts, IntCounter, IntCounterVec, IntGauge, IntGaugeVec,
     Opts, Registry, TextEncoder,
 };
+use proto::l2::Ignored;
 use proto::mesh::seal::Refused;
 
 use crate::speaker::mesh::Punctuality;
@@ -32,6 +33,7 @@ pub struct Process {
     config_loaded: IntGauge,
     config_stale: IntGauge,
     decisions: Histogram,
+    rivals: IntGauge,
 }
 
 /// How a change that the API server told of was taken.
@@ -96,8 +98,20 @@ impl Process {
                 &registry,
                 Histogram::with_opts(decisions.buckets(DECISION_BUCKETS.to_vec()))?,
             )?,
+            rivals: added(
+                &registry,
+                IntGauge::new(
+                    "ferrolb_metallb_pods",
+                    "Pods of a MetalLB that still runs, to which this process gives way.",
+                )?,
+            )?,
             registry,
         })
+    }
+
+    /// Shows how many Pods of MetalLB this process gives way to from now on.
+    pub fn rivals(&self, count: usize) {
+        self.rivals.set(i64::try_from(count).unwrap_or(i64::MAX));
     }
 
     /// Counts a change that the API server told of.
@@ -311,6 +325,8 @@ pub struct Speaker {
     requests_received: IntCounterVec,
     responses_sent: IntCounterVec,
     gratuitous_sent: IntCounterVec,
+    ignored: IntCounterVec,
+    send_errors: IntCounterVec,
     mesh: Mesh,
     /// What has series.
     known: Arc<Mutex<Announced>>,
@@ -362,6 +378,9 @@ impl Speaker {
              that the routing protocols have converged.",
             &["service", "protocol", "node", "ip"],
         )?;
+        let by = |name: &str, help: &str, label: &str| {
+            added(registry, IntCounterVec::new(Opts::new(name, help), &[label])?)
+        };
         let layer2 = |name: &str, help: &str| {
             let opts = Opts::new(format!("metallb_layer2_{name}"), help);
             added(registry, IntCounterVec::new(opts, &["ip"])?)
@@ -380,6 +399,16 @@ impl Speaker {
             gratuitous_sent: layer2(
                 "gratuitous_sent",
                 "Number of gratuitous layer2 packets sent for owned IPs as a result of failovers",
+            )?,
+            ignored: by(
+                "ferrolb_layer2_ignored_frames_total",
+                "Frames of ARP and NDP that were received and led to nothing, by reason.",
+                "reason",
+            )?,
+            send_errors: by(
+                "ferrolb_layer2_send_errors_total",
+                "Frames of ARP and NDP that could not be sent, by interface.",
+                "interface",
             )?,
             mesh: Mesh::new(registry)?,
             known: Arc::default(),
@@ -441,6 +470,16 @@ impl Speaker {
             Layer2::GratuitousSent => &self.gratuitous_sent,
         };
         counters.with_label_values(&[ip.to_string()]).inc_by(packets);
+    }
+
+    /// Counts frames that were received and led to nothing.
+    pub fn ignored(&self, cause: Ignored, frames: u64) {
+        self.ignored.with_label_values(&[cause.label()]).inc_by(frames);
+    }
+
+    /// Counts a frame that could not be sent.
+    pub fn send_error(&self, interface: &str) {
+        self.send_errors.with_label_values(&[interface]).inc();
     }
 }
 

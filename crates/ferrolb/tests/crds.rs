@@ -252,6 +252,13 @@ fn pools_and_l2_advertisements_have_the_shape_of_metallb() {
         spec.ipAddressPools[] string
         spec.nodeSelectors array
         spec.nodeSelectors[] selector
+        spec.plannedMoves object
+        spec.plannedMoves.cordon string enum [stay, move]
+        spec.plannedMoves.drain string enum [stay, move]
+        spec.plannedMoves.excludeLabel string enum [stay, move]
+        spec.plannedMoves.notReady string enum [stay, move]
+        spec.plannedMoves.outOfService string enum [stay, move]
+        spec.plannedMoves.shutdown string enum [stay, move]
         spec.preferredNodeSelectors array
         spec.preferredNodeSelectors[] object required [preference, weight]
         spec.preferredNodeSelectors[].preference selector

@@ -35,8 +35,10 @@ pub struct Cluster {
     pub speakers: Vec<Ferrolb>,
     /// What is said by ARP on the switch.
     pub capture: Capture,
-    /// The Service's address.
+    /// The Service's first address.
     pub address: IpAddr,
+    /// All of its addresses.
+    pub addresses: Vec<IpAddr>,
     _backends: Vec<Backend>,
 }
 
@@ -64,9 +66,10 @@ impl Cluster {
     ) -> Result<Self> {
         let lan = Lan::with_nodes(nodes)?;
         let capture = Capture::start(&lan)?;
-        let address = planned_address(binary, manifests, service)?;
+        let addresses = planned_addresses(binary, manifests, service)?;
+        let address = *addresses.first().context("the Service gets no address")?;
         let backends = lan.nodes.iter().map(Backend::start).collect::<Result<Vec<_>>>()?;
-        let ports = forwarded(address, &backends);
+        let ports: Vec<_> = addresses.iter().flat_map(|at| forwarded(*at, &backends)).collect();
         lan.nodes.iter().try_for_each(|node| kube_proxy::apply(node, &ports))?;
         let start = |node: &Node| {
             let arguments = arguments(node);
@@ -74,7 +77,7 @@ impl Cluster {
             Ferrolb::start(&node.host, binary, manifests, &arguments)
         };
         let speakers = lan.nodes.iter().map(start).collect::<Result<Vec<_>>>()?;
-        Ok(Self { lan, speakers, capture, address, _backends: backends })
+        Ok(Self { lan, speakers, capture, address, addresses, _backends: backends })
     }
 
     /// Where the Service's UDP echo is.
@@ -95,11 +98,20 @@ impl Cluster {
     ///
     /// When the client knows no Ethernet address for it, or one that is no node's.
     pub fn owner(&self) -> Result<&Node> {
-        let known = self.lan.client.neighbour(self.address)?;
-        let (mac, _) = known.with_context(|| format!("nobody answers for {}", self.address))?;
+        self.owner_of(self.address)
+    }
+
+    /// The same for another of the Service's addresses.
+    ///
+    /// # Errors
+    ///
+    /// As for [`Cluster::owner`].
+    pub fn owner_of(&self, address: IpAddr) -> Result<&Node> {
+        let known = self.lan.client.neighbour(address)?;
+        let (mac, _) = known.with_context(|| format!("nobody answers for {address}"))?;
         let mut nodes = self.lan.nodes.iter();
         let owner = nodes.find(|node| node.host.mac == mac);
-        owner.with_context(|| format!("{mac} answers for {}, which is no node", self.address))
+        owner.with_context(|| format!("{mac} answers for {address}, which is no node"))
     }
 
     /// Waits until `condition` holds.
@@ -131,8 +143,8 @@ impl Cluster {
     }
 }
 
-/// What the binary itself says the Service's address will be.
-fn planned_address(binary: &Path, manifests: &Path, service: &str) -> Result<IpAddr> {
+/// What the binary itself says the Service's addresses will be.
+fn planned_addresses(binary: &Path, manifests: &Path, service: &str) -> Result<Vec<IpAddr>> {
     let mut plan = Command::new(binary);
     let output = plan.args(["plan", "-o", "json", "-f"]).arg(manifests).output();
     let output = output.with_context(|| format!("running `{}`", binary.display()))?;
@@ -141,9 +153,13 @@ fn planned_address(binary: &Path, manifests: &Path, service: &str) -> Result<IpA
     let plans: Value = serde_json::from_slice(&output.stdout).context("reading the plan")?;
     let assignments = plans[0]["assignments"].as_array().context("the plan has no assignments")?;
     let mine = assignments.iter().find(|assignment| assignment["service"] == service);
-    let address = mine.and_then(|assignment| assignment["addresses"][0].as_str());
-    let address = address.with_context(|| format!("`{service}` gets no address: {plans}"))?;
-    address.parse().with_context(|| format!("`{address}` is no address"))
+    let addresses = mine.and_then(|assignment| assignment["addresses"].as_array());
+    let addresses = addresses.with_context(|| format!("`{service}` gets no address: {plans}"))?;
+    let read = |address: &Value| {
+        let text = address.as_str().unwrap_or_default();
+        text.parse().with_context(|| format!("`{text}` is no address"))
+    };
+    addresses.iter().map(read).collect()
 }
 
 /// What kube-proxy would make of the Service: both ports lead to the node's own pod.

@@ -15,6 +15,7 @@
 //! | [`capture`] | the switch's view: who says ARP what |
 //! | [`datagram`] | an attacker's view: what others said, to say it again |
 //! | [`ferrolb`], [`cluster`] | the program under test; one on every node, with a Service to look at |
+//! | [`manifests`] | a copy of the examples that a test may change |
 //! | [`kube`] | a real API server, real kube-proxy, Nodes and pods in the network |
 //! | [`mac`], [`Report`] | values |
 
@@ -26,6 +27,7 @@ pub mod http;
 pub mod kube;
 pub mod kube_proxy;
 pub mod mac;
+pub mod manifests;
 pub mod needs;
 pub mod neighbour;
 pub mod netns;
@@ -39,6 +41,7 @@ mod stamp;
 mod worker;
 
 pub use mac::Mac;
+pub use manifests::Manifests;
 pub use netns::Netns;
 
 pub use probe::Probe;

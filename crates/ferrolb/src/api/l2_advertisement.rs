@@ -1,9 +1,13 @@
 //! `L2Advertisement`: which addresses nodes announce on the LAN.
 
+mod planned_moves;
+
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::LabelSelector;
 use kube::CustomResource;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+
+pub use planned_moves::{PlannedMove, PlannedMoves};
 
 /// Makes nodes answer ARP and NDP for the addresses of pools.
 ///
@@ -69,6 +73,13 @@ pub struct L2AdvertisementSpec {
     /// with equal sums are ordered by a hash of node and address, which spreads addresses evenly.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub preferred_node_selectors: Vec<PreferredNodeSelector>,
+
+    /// What makes an address leave a node that could still serve it.
+    ///
+    /// No default for the whole; each part has its own. If no other node can serve the address, it
+    /// stays whatever is said here.
+    #[serde(default, skip_serializing_if = "PlannedMoves::is_empty")]
+    pub planned_moves: PlannedMoves,
 }
 
 /// A preference for nodes.

@@ -12,13 +12,13 @@ use std::process::ExitCode;
 
 use anyhow::{Context as _, Result};
 use k8s_openapi::api::coordination::v1::Lease;
-use k8s_openapi::api::core::v1::Service;
+use k8s_openapi::api::core::v1::{Pod, Service};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use kube::{Api, Client, Resource as _};
 use planner::names::ServiceName;
 use serde::Serialize;
 
-use super::cluster::{Cluster, block_on, list};
+use super::cluster::{Beside, Cluster, block_on, list};
 use super::given::EXIT_PROBLEMS;
 use super::plan::Output;
 use super::table::table;
@@ -71,6 +71,7 @@ struct Seen {
     bgp: Vec<ServiceBGPStatus>,
     configurations: Vec<ConfigurationState>,
     lease: Option<Lease>,
+    notes: Vec<String>,
 }
 
 impl Seen {
@@ -80,6 +81,8 @@ impl Seen {
         let bgp = list(&Api::namespaced(client.clone(), namespace), "ServiceBGPStatus").await?;
         let configurations: Api<_> = Api::namespaced(client.clone(), namespace);
         let configurations = list(&configurations, "ConfigurationState").await?;
+        let pods: Api<Pod> = Api::namespaced(client.clone(), namespace);
+        let pods = list(&pods, "Pod").await?.unwrap_or_default();
         let leases: Api<Lease> = Api::namespaced(client.clone(), namespace);
         Ok(Self {
             services: services.unwrap_or_default(),
@@ -87,6 +90,7 @@ impl Seen {
             bgp: bgp.unwrap_or_default(),
             configurations: configurations.unwrap_or_default(),
             lease: leases.get_opt(LEASE).await.context("reading the Lease of the controllers")?,
+            notes: Beside::of(client, namespace, &pods).await?.notes,
         })
     }
 }
@@ -98,6 +102,8 @@ struct Status {
     configuration: Vec<Configuration>,
     /// The controller in charge; `None` if none has said so.
     controller: Option<String>,
+    /// To whom ferrolb gives way, a sentence each.
+    notes: Vec<String>,
 }
 
 /// A Service of type LoadBalancer.
@@ -161,7 +167,8 @@ impl Status {
         configuration.sort_by(|a, b| a.component.cmp(&b.component));
         let holder =
             seen.lease.as_ref().and_then(|lease| lease.spec.as_ref()?.holder_identity.clone());
-        Self { services, configuration, controller: holder.filter(|holder| !holder.is_empty()) }
+        let controller = holder.filter(|holder| !holder.is_empty());
+        Self { services, configuration, controller, notes: seen.notes.clone() }
     }
 
     fn is_good(&self) -> bool {
@@ -181,10 +188,12 @@ impl Status {
             ["COMPONENT", "SETTINGS", "ERRORS", "WARNINGS"],
             self.configuration.iter().map(Configuration::row).collect(),
         );
-        match &self.controller {
-            Some(name) => text + &format!("controller in charge: {name}\n"),
-            None => text + "no controller is in charge, or it is alone\n",
-        }
+        text += &match &self.controller {
+            Some(name) => format!("controller in charge: {name}\n"),
+            None => "no controller is in charge, or it is alone\n".to_owned(),
+        };
+        text.extend(self.notes.iter().map(|note| format!("note: {note}\n")));
+        text
     }
 }
 

@@ -3,20 +3,15 @@
 //! It is written when what it says changes, not when something happens; and again when somebody
 //! deletes it.
 
-use std::time::Duration;
-
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, OwnerReference, Time};
 use k8s_openapi::jiff::Timestamp;
 use kube::Client;
 use kube::api::{Api, Patch, PatchParams};
 use serde_json::{Value, json};
 use tokio::sync::watch;
-use tokio::time;
 
 use crate::api::{ConfigurationResult, ConfigurationState};
-use crate::k8s::client::WRITE_TIMEOUT;
-use crate::k8s::retry::{Backoff, chance};
-use crate::net::clock::Clock;
+use crate::k8s::retry::keep_trying;
 use crate::parse::Problem;
 
 /// The longest message that the definition of the kind takes, in characters.
@@ -100,7 +95,7 @@ impl Reporter {
         tokio::spawn(async move {
             let api = Api::namespaced(client, &namespace);
             let owner = owner.await;
-            Writer { api, component, owner, wanted: receiver }.run().await;
+            Writer { api, component, owner, wanted: receiver, has_object: None }.run().await;
         });
         Self { wanted }
     }
@@ -135,39 +130,39 @@ struct Writer {
     component: Component,
     owner: OwnerReference,
     wanted: watch::Receiver<Wanted>,
+    /// The losses that were known when it was written last.
+    has_object: Option<u64>,
 }
 
 impl Writer {
     /// Writes until the reporter is dropped.
     async fn run(mut self) {
-        let clock = Clock::start();
-        let mut backoff = Backoff::default();
-        let mut has_object = None;
         loop {
-            let wanted = self.wanted.borrow_and_update().clone();
-            match time::timeout(WRITE_TIMEOUT, self.write(&wanted, has_object)).await {
-                Ok(Ok(())) => {
-                    has_object = Some(wanted.losses);
-                    backoff.succeeded(&());
-                    if self.wanted.changed().await.is_err() {
-                        return;
-                    }
-                    continue;
-                }
-                Ok(Err(error)) => {
-                    // It may have been deleted meanwhile.
-                    has_object = None;
-                    tracing::debug!(%error, "writing the ConfigurationState; trying again");
-                }
-                Err(_) => tracing::debug!("writing the ConfigurationState took too long"),
-            }
-            backoff.failed(&(), clock.now(), chance());
-            let pause = clock.until(backoff.deadline(clock.now())).unwrap_or(Duration::ZERO);
-            time::sleep(pause).await;
-            if self.wanted.has_changed().is_err() {
+            keep_trying(
+                &mut self,
+                |writer| Box::pin(writer.catch_up()),
+                |cause| {
+                    tracing::debug!("writing the ConfigurationState: {cause}; trying again");
+                },
+            )
+            .await;
+            if self.wanted.changed().await.is_err() {
                 return;
             }
         }
+    }
+
+    /// Writes what there is to say now. Nobody wants that any more once the reporter is dropped.
+    async fn catch_up(&mut self) -> anyhow::Result<()> {
+        if self.wanted.has_changed().is_err() {
+            return Ok(());
+        }
+        let wanted = self.wanted.borrow_and_update().clone();
+        // After a failure it may have been deleted meanwhile.
+        let known = self.has_object.take();
+        self.write(&wanted, known).await?;
+        self.has_object = Some(wanted.losses);
+        Ok(())
     }
 
     async fn write(&self, wanted: &Wanted, has_object: Option<u64>) -> kube::Result<()> {

@@ -1,6 +1,9 @@
 //! L2Advertisements: which pools which nodes announce on the LAN.
 
+mod planned_moves;
+
 use std::ops::RangeInclusive;
+use std::sync::Arc;
 
 use planner::facts::L2Advertisement;
 use planner::names::{AdvertisementName, PoolName};
@@ -52,5 +55,6 @@ fn fact(spec: &api::L2AdvertisementSpec, findings: &mut Findings) -> L2Advertise
         service_selectors: list("spec.serviceSelectors", &spec.service_selectors),
         preferred_nodes,
         interfaces: spec.interfaces.iter().cloned().collect(),
+        settings: Arc::new(planned_moves::read(&spec.planned_moves)),
     }
 }

@@ -10,6 +10,7 @@ use std::sync::{Arc, mpsc};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
+use proto::l2::Heard;
 use proto::mesh::Station;
 use proto::mesh::ownership::{Candidacy, Input, Output, Ownership, Why};
 use proto::mesh::seal::{Key, MAX_SEALED, Seal};
@@ -41,6 +42,8 @@ pub struct Orders {
     pub stations: Option<Stations>,
     /// What is different about addresses. The first that is not `None` is about all of them.
     pub candidacies: Option<Candidacies>,
+    /// What was heard on the LAN.
+    pub heard: Vec<Heard>,
     /// Hand everything over, then end.
     pub leave: bool,
 }
@@ -313,8 +316,7 @@ impl Mesh {
             listener.tell(&held);
         }
         self.l2.update(|orders| {
-            let is_held = |(at, holding)| (at, holding != Holding::Lost);
-            orders.held.extend(held.into_iter().map(is_held));
+            orders.held.append(&mut held);
             orders.announce.append(&mut announce);
         });
     }

@@ -5,6 +5,7 @@
 //! depends on what is new, not on how many Services there are.
 
 mod announced;
+mod beside;
 pub mod cluster;
 mod excluded;
 pub mod held;
@@ -30,6 +31,7 @@ use proto::mesh::seal::Key;
 
 use crate::metrics;
 use crate::net::clock::Clock;
+use crate::net::filter::Filter;
 use crate::net::inbox::Inbox;
 use crate::net::interfaces::Interface;
 use crate::net::packet_socket;
@@ -103,7 +105,8 @@ impl Speaker {
         let (held, metrics) = observers.map(|to| (to.held, to.metrics)).unzip();
         let listeners = mesh::Listeners { l2: Arc::clone(&l2), held, metrics: metrics.clone() };
         mesh.update(|orders| orders.keys = Some(keys));
-        let answering = l2::start(clock, Arc::clone(&l2), metrics.clone())?;
+        let l2_listeners = l2::Listeners { mesh: Arc::clone(&mesh), metrics: metrics.clone() };
+        let answering = l2::start(clock, Arc::clone(&l2), l2_listeners)?;
         let (hearing, punctuality) =
             mesh::start(clock, station, mesh_port, Arc::clone(&mesh), listeners)?;
         if let Some(metrics) = metrics {
@@ -135,6 +138,7 @@ impl Speaker {
     pub fn begin(&mut self) -> Effect {
         let all = self.planner.plan().candidacies.keys().copied().collect();
         self.l2.update(|orders| orders.interfaces = Some(self.interfaces.clone()));
+        self.tell_ranges();
         self.tell_stations();
         Effect { diffs: Vec::new(), lacks: self.tell(&all) }
     }
@@ -142,7 +146,11 @@ impl Speaker {
     /// Makes the threads want what the plan says after these changes.
     pub fn apply(&mut self, changes: Vec<Change>) -> Effect {
         let is_about_stations = changes.iter().any(|change| moves(self.planner.facts(), change));
+        let is_about_ranges = changes.iter().any(|change| matches!(change, Change::Pool(..)));
         let diffs = self.planner.apply_all(changes);
+        if is_about_ranges {
+            self.tell_ranges();
+        }
         if is_about_stations {
             self.tell_stations();
         }
@@ -180,6 +188,13 @@ impl Speaker {
     fn tell_stations(&mut self) {
         let stations = stations(self.planner.facts(), &self.node, &mut self.names);
         self.mesh.update(|orders| orders.stations = Some(stations));
+    }
+
+    /// Tells which addresses there may be.
+    fn tell_ranges(&mut self) {
+        let pools = self.planner.facts().pools.values();
+        let filter = Filter::new(pools.flat_map(|pool| pool.ranges.iter().copied()));
+        self.l2.update(|orders| orders.filter = Some(filter));
     }
 
     /// Tells the threads what is planned for these addresses, and returns those that the node
@@ -251,7 +266,8 @@ fn moves(facts: &Facts, change: &Change) -> bool {
         | Change::L2Advertisement(..)
         | Change::BgpAdvertisement(..)
         | Change::Peer(..)
-        | Change::IgnoreExcludeLabel(_) => false,
+        | Change::IgnoreExcludeLabel(_)
+        | Change::Rival(..) => false,
     }
 }
 

@@ -65,7 +65,14 @@ fn address(last: u8) -> IpAddr {
 }
 
 fn interface(name: &str, can_arp: bool) -> Interface {
-    Interface { index: 1, name: name.into(), mac: None, is_running: true, can_arp }
+    Interface {
+        index: 1,
+        name: name.into(),
+        mac: None,
+        is_running: true,
+        can_arp,
+        addresses: Vec::new(),
+    }
 }
 
 fn advertisement(interfaces: &[&str]) -> L2Advertisement {

@@ -51,6 +51,7 @@ fn seen() -> Seen {
         bgp: from_value(json!([announced("b", to("tor-b")), announced("a", to("tor-a"))])).unwrap(),
         configurations: vec![from_value(speaker).unwrap(), from_value(state).unwrap()],
         lease: from_value(json!({"metadata": {}, "spec": {"holderIdentity": "controller-1"}})).ok(),
+        notes: vec!["a MetalLB still runs".to_owned()],
     }
 }
 
@@ -66,6 +67,7 @@ controller  Invalid   configuration error: one  -
 two
 speaker-a   Valid     -                         meshRealTime: late
 controller in charge: controller-1
+note: a MetalLB still runs
 ";
     let text = Status::of(&seen()).text();
     let squeezed = |text: &str| -> Vec<_> {
@@ -97,6 +99,7 @@ fn programs_see_the_same() {
             },
         ],
         "controller": "controller-1",
+        "notes": ["a MetalLB still runs"],
     });
     assert_eq!(status, want);
 }
