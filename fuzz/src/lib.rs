@@ -13,7 +13,7 @@ mod wire;
 pub type Target = (&'static str, fn(&[u8]));
 
 /// Every target. Each has a directory in `fuzz/corpus` and a program in `fuzz/libfuzzer`.
-pub const TARGETS: [Target; 9] = [
+pub const TARGETS: [Target; 10] = [
     ("annotations", configuration::annotations),
     ("arp", wire::arp),
     ("bgp", bgp::session),
@@ -21,6 +21,7 @@ pub const TARGETS: [Target; 9] = [
     ("message", wire::message),
     ("ndp", wire::ndp),
     ("range", text::range),
+    ("seal", wire::seal),
     ("selector", text::selector),
     ("yaml", configuration::yaml),
 ];

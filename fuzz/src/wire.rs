@@ -3,7 +3,9 @@
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use proto::l2::{Arrival, Heard, Input, Mac, Output, Responder, Schedule, Voice, ndp};
+use proto::mesh::Station;
 use proto::mesh::message::{MAX_DATAGRAM, Message};
+use proto::mesh::seal::{Key, Refused, Seal};
 use proto::time::Instant;
 
 /// What is answered for in the targets of layer 2.
@@ -64,4 +66,22 @@ pub(crate) fn message(bytes: &[u8]) {
     let written = message.encode();
     assert!(written.len() <= MAX_DATAGRAM, "{} bytes", written.len());
     assert_eq!(Message::decode(&written), Ok(message));
+}
+
+/// What was not sealed is not let in; what was is let in once, and as it was.
+pub(crate) fn seal(bytes: &[u8]) {
+    let station = |name| Station::new(name).expect("a name of one letter");
+    let (a, b) = (station("a"), station("b"));
+    let ends = [(&a, &b), (&b, &a)].map(|(me, peer)| {
+        let mut seal = Seal::new(me.clone(), 1);
+        seal.use_peers([peer]);
+        seal.use_keys(Instant::START, Key::derive(b"a secret of 16 or more"));
+        seal
+    });
+    let [mut sender, mut receiver] = ends;
+    let refused = receiver.open(Instant::START, &a, bytes).expect_err("nobody sealed it");
+    assert!(!refused.label().is_empty() && !refused.to_string().is_empty());
+    let sealed = sender.seal(Instant::START, &b, bytes);
+    assert_eq!(receiver.open(Instant::START, &a, &sealed), Ok(bytes));
+    assert_eq!(receiver.open(Instant::START, &a, &sealed), Err(Refused::Repeated));
 }

@@ -612,6 +612,26 @@ mod tests {
     }
 
     #[test]
+    fn the_mesh_says_who_is_heard_and_what_is_not_let_in() {
+        let metrics = Speaker::new(NodeName("n1".to_owned())).unwrap();
+        metrics.mesh_keys(2);
+        metrics.mesh_peers_heard(3);
+        metrics.mesh_punctuality(Punctuality::RealTime);
+        metrics.mesh_refused(Refused::Forged);
+        let lines = series(metrics.process(), "ferrolb_mesh_");
+        assert_eq!(lines.len(), 3 + Refused::ALL.len(), "each reason from the start: {lines:#?}");
+        for line in [
+            "ferrolb_mesh_datagrams_refused_total{reason=\"forged\"} 1",
+            "ferrolb_mesh_datagrams_refused_total{reason=\"stale\"} 0",
+            "ferrolb_mesh_keys 2",
+            "ferrolb_mesh_peers_heard 3",
+            "ferrolb_mesh_real_time 1",
+        ] {
+            assert!(lines.iter().any(|one| one == line), "{line} is not in {lines:#?}");
+        }
+    }
+
+    #[test]
     fn settings_that_were_in_force_once_stay_loaded_when_they_are_stale() {
         let metrics = Controller::new().unwrap();
         let process = metrics.process();

@@ -8,6 +8,7 @@
 //! ```
 
 use std::collections::BTreeSet;
+use std::fs;
 use std::net::{IpAddr, SocketAddr};
 use std::thread;
 use std::time::Duration;
@@ -149,6 +150,41 @@ fn a_speaker_started_while_the_api_server_is_away_announces_later() {
     let cluster = &installed.cluster;
     let both = || answers(cluster, address) == hello(&["a", "b"]);
     installed.until("both pods answer", both).unwrap();
+}
+
+#[test]
+fn speakers_say_whether_they_know_each_other_by_the_secret_of_the_controller() {
+    lab::require!(kubernetes);
+    let mut installed = installed(1).unwrap();
+    let node = installed.cluster.lan.nodes[0].host.name.clone();
+    let path = format!(
+        "/apis/metallb.io/v1beta1/namespaces/metallb-system/configurationstates/speaker-{node}"
+    );
+    let is_authenticated = |installed: &Installed, want: &str| {
+        let state = installed.cluster.plane.api().find(&path).unwrap().unwrap_or_default();
+        let conditions = state["status"]["conditions"].as_array().cloned().unwrap_or_default();
+        conditions.iter().any(|one| one["type"] == "meshAuthenticated" && one["status"] == want)
+    };
+    installed
+        .until("it says that it has no key", || is_authenticated(&installed, "False"))
+        .unwrap();
+
+    let secret = "/api/v1/namespaces/metallb-system/secrets/metallb-memberlist";
+    let secret = installed.cluster.plane.api().get(secret).unwrap();
+    // In base64 of base64: what it says is no matter here, and long enough.
+    let text = secret["data"]["secretkey"].as_str().unwrap();
+    let mounted = tempfile::tempdir().unwrap();
+    fs::write(mounted.path().join("secretkey"), text).unwrap();
+    let directory = mounted.path().display().to_string();
+    let Installed { speakers, installation, cluster, .. } = &mut installed;
+    for (speaker, node) in speakers.iter_mut().zip(&cluster.lan.nodes) {
+        speaker.process.kill().unwrap();
+        let flag = ["--ml-secret-key-path", &directory];
+        installation.restart_speaker(speaker, node, &flag).unwrap();
+    }
+    installed.until("it says that it has one", || is_authenticated(&installed, "True")).unwrap();
+    let heard = || installed.speakers.iter().all(|one| one.process.log().contains("\"heard\""));
+    installed.until("they hear each other", heard).unwrap();
 }
 
 #[test]

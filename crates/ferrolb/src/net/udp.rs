@@ -83,3 +83,34 @@ impl AsFd for MeshSocket {
         self.socket.as_fd()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use socket2::SockRef;
+
+    use super::*;
+
+    /// A port that nobody has at this moment.
+    fn free_port(address: IpAddr) -> u16 {
+        UdpSocket::bind((address, 0)).unwrap().local_addr().unwrap().port()
+    }
+
+    #[test]
+    fn datagrams_of_both_families_are_marked_as_network_control() {
+        for address in ["127.0.0.1", "::1"].map(|text| text.parse::<IpAddr>().unwrap()) {
+            let socket = MeshSocket::bind(address, free_port(address)).unwrap();
+            let options = SockRef::from(&socket.socket);
+            let mark = match address {
+                IpAddr::V4(_) => options.tos_v4(),
+                IpAddr::V6(_) => options.tclass_v6(),
+            };
+            assert_eq!((mark.unwrap(), options.priority().unwrap()), (CS6, PRIORITY), "{address}");
+
+            socket.send(address, b"heartbeat").unwrap();
+            let mut buffer = [0; 16];
+            let received = socket.receive(&mut buffer).unwrap();
+            assert_eq!(received, Some((address, b"heartbeat".as_slice())));
+            assert_eq!(socket.receive(&mut buffer).unwrap(), None, "it does not block");
+        }
+    }
+}

@@ -27,11 +27,12 @@ use super::announced::{Announced, News};
 use super::beside::Beside;
 use super::excluded::{self, Excluded};
 use super::held::{Held, Holding};
+use super::mesh::Punctuality;
 use super::{Effect, Given, Identity, Keys, Observers, Speaker, may_answer_arp, touched};
 use crate::args;
 use crate::http::{self, Reach, tls};
 use crate::k8s::client;
-use crate::k8s::configuration_state::{Component, Report, Reporter};
+use crate::k8s::configuration_state::{Component, Remark, Report, Reporter};
 use crate::k8s::events::{EventType, Recorder};
 use crate::k8s::l2_status::writer::{Order, Writer};
 use crate::k8s::own_pod::own_pod;
@@ -310,6 +311,8 @@ impl Cluster {
         let observers = Observers { held: Arc::clone(&self.held), metrics: self.metrics.clone() };
         let mut speaker =
             Speaker::start(self.identity.clone(), facts, &self.interfaces, Some(observers))?;
+        let remarks = remarks(&self.identity.keys, speaker.punctuality());
+        self.written.reporter.remark(remarks.to_vec());
         let effect = speaker.begin();
         tracing::info!(addresses = speaker.planner().plan().candidacies.len(), "all was seen");
         self.speaker = Some(speaker);
@@ -413,6 +416,23 @@ impl Cluster {
             tracing::warn!("{warning}");
         }
     }
+}
+
+/// How well other speakers can be trusted, and this one.
+fn remarks(keys: &[Key], punctuality: Punctuality) -> [Remark; 2] {
+    let (reason, complaint) = match keys {
+        [] => ("NoKey", Some("other speakers are believed without a key")),
+        [..] => ("KeyGiven", None),
+    };
+    let authenticated = Remark { about: "meshAuthenticated", reason, complaint };
+    let (reason, complaint) = match punctuality {
+        Punctuality::RealTime => ("RealTime", None),
+        Punctuality::BestEffort => {
+            let late = "heartbeats may be late while the node is busy: no real-time scheduling";
+            ("BestEffort", Some(late))
+        }
+    };
+    [authenticated, Remark { about: "meshRealTime", reason, complaint }]
 }
 
 fn reference(name: &ServiceName, uids: &BTreeMap<ServiceName, String>) -> Reference {

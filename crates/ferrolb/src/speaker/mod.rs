@@ -306,13 +306,14 @@ fn is_fit(interfaces: &[Interface], candidacy: &Candidacy) -> bool {
     interfaces.iter().any(|interface| is_usable(interface, &candidacy.interfaces))
 }
 
-/// Whether an address that may be answered for on `wanted` can be on `interface`.
+/// Whether an address that may be answered for on `wanted` can be on `interface`. Without carrier
+/// nobody would hear the answer: another node is to have the address.
 fn is_usable(interface: &Interface, wanted: &Interfaces) -> bool {
     let is_wanted = match wanted {
         Interfaces::All => true,
         Interfaces::Named(names) => names.contains(&interface.name),
     };
-    is_wanted && interface.can_arp
+    is_wanted && interface.can_arp && interface.is_running
 }
 
 #[cfg(test)]

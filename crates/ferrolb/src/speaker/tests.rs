@@ -224,7 +224,10 @@ fn a_change_of_one_service_is_told_of_that_service_alone() {
 #[test]
 fn an_interface_that_is_not_there_is_missed_by_name() {
     type Row<'a> = (&'a str, &'a [&'a str], &'a [Interface], Option<bool>);
-    let rows: [Row<'_>; 5] = [
+    let unplugged = |name| Interface { is_running: false, ..interface(name, true) };
+    let rows: [Row<'_>; 7] = [
+        ("named and without carrier", &["eth0"], &[unplugged("eth0")], Some(false)),
+        ("all, and one has carrier", &[], &[unplugged("eth0"), interface("eth1", true)], None),
         ("all, and there is one", &[], &[interface("eth0", true)], None),
         ("all, and there is none", &[], &[interface("lo", false)], Some(false)),
         ("named and there", &["eth0"], &[interface("eth0", true)], None),
