@@ -13,7 +13,7 @@ mod wire;
 pub type Target = (&'static str, fn(&[u8]));
 
 /// Every target. Each has a directory in `fuzz/corpus` and a program in `fuzz/libfuzzer`.
-pub const TARGETS: [Target; 8] = [
+pub const TARGETS: [Target; 9] = [
     ("annotations", configuration::annotations),
     ("arp", wire::arp),
     ("bgp", bgp::session),

@@ -185,7 +185,6 @@ impl Lan {
                 }
                 Output::Announced { address, .. } => self.announced.push((self.now, address)),
                 Output::Answered { .. } | Output::Heard(_) | Output::Join(_) | Output::Leave(_) => {
-                    ()
                 }
             }
         }

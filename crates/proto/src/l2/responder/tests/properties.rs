@@ -223,10 +223,11 @@ proptest! {
         while let Some(at) = walk.responder.deadline().filter(|at| *at <= end) {
             now = at.max(now);
             walk.responder.handle(now, Input::Timeout);
-            announced.extend(drain(&mut walk.responder).iter().filter_map(|output| match output {
-                Output::Announced { address, .. } => Some(*address),
-                _ => None,
-            }));
+            for output in drain(&mut walk.responder) {
+                if let Output::Announced { address, .. } = output {
+                    announced.insert(address);
+                }
+            }
         }
         prop_assert_eq!(walk.responder.deadline(), None);
         let own = walk.voices.iter().filter(|(_, voice)| **voice == Voice::Own);
