@@ -140,7 +140,7 @@ fn a_switch_that_snoops_lets_the_questions_through() {
     let binary = binary().unwrap();
     let speaker = Ferrolb::start(&node.host, &binary, manifests.path(), &[]).unwrap();
     let is_member = || lan.memberships().unwrap().contains(&(GROUP, node.host.name.clone()));
-    until("the switch knows the group", is_member, &speaker);
+    until("the switch knows the group", &is_member, &speaker);
     lan.client.forget_neighbour(ADDRESS.into()).unwrap();
     until_answered(&lan.client, echo(), LIMIT)
         .unwrap_or_else(|error| panic!("{error:#}\n{}", speaker.log()));

@@ -20,10 +20,9 @@ mod statuses;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
-use futures_util::StreamExt as _;
 use k8s_openapi::api::core::v1::Pod;
 use kube::api::{Api, PartialObjectMeta};
-use kube::runtime::watcher::{self, watcher};
+use kube::runtime::watcher;
 use kube::{Client, ResourceExt as _};
 use planner::names::{NodeName, ServiceName};
 use tokio::sync::watch;
@@ -34,6 +33,7 @@ use self::statuses::Said;
 use crate::api::ServiceL2Status;
 use crate::k8s::events::{EventType, Recorder};
 use crate::k8s::reference::Reference;
+use crate::source::kube::changes;
 
 pub use self::pods::{Component, Rival};
 
@@ -177,7 +177,7 @@ impl Follower {
             let config = watcher::Config::default().page_size(PAGE).labels(&labels);
             Listing::new(
                 "Pods",
-                move || watcher(api.clone(), config.clone()).boxed(),
+                move || changes(api.clone(), config.clone()),
                 move |pod: Pod| (pod.name_any(), PodFacts::of(&pod, component)),
             )
         });
@@ -226,7 +226,7 @@ impl Follower {
             let config = watcher::Config::default().page_size(PAGE);
             self.statuses = Some(Listing::new(
                 "ServiceL2Statuses",
-                move || watcher(api.clone(), config.clone()).boxed(),
+                move || changes(api.clone(), config.clone()),
                 |status: PartialObjectMeta<ServiceL2Status>| {
                     (status.name_any(), Said::of(&status.metadata))
                 },

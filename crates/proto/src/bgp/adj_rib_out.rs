@@ -10,6 +10,7 @@
 mod lane;
 
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 use std::sync::Arc;
 
 use ipnet::IpNet;
@@ -102,6 +103,11 @@ impl Route {
             (Some(_) | None, _) => Place::Nowhere,
         }
     }
+
+    /// Whether nobody wants or knows it.
+    fn is_needless(&self) -> bool {
+        self.wanted.is_none() && self.sent.is_none()
+    }
 }
 
 /// Whether these are the attributes that were sent; mostly they are the very same ones.
@@ -114,6 +120,21 @@ impl Open {
         match family {
             Family::Ipv4 => &mut self.lanes[0],
             Family::Ipv6 => &mut self.lanes[1],
+        }
+    }
+
+    /// Takes a route from where it waited, and puts it where it has to wait now.
+    fn relocate(&mut self, prefix: IpNet, from: Place, to: Place) {
+        let lane = self.lane(Family::of(&prefix));
+        match from {
+            Place::Nowhere => (),
+            Place::Due(attributes) => lane.remove_due(&attributes, &prefix),
+            Place::Gone => lane.remove_gone(&prefix),
+        }
+        match to {
+            Place::Nowhere => (),
+            Place::Due(attributes) => lane.add_due(attributes, prefix),
+            Place::Gone => lane.add_gone(prefix),
         }
     }
 }
@@ -147,21 +168,32 @@ impl AdjRibOut {
     /// Changes one route; `None` wants it no more. Bits beyond the prefix length do not count.
     pub fn want(&mut self, prefix: IpNet, attributes: Option<&Arc<Attributes>>) {
         let prefix = prefix.trunc();
-        let route = self.routes.get(&prefix);
-        let before = route.and_then(|route| route.wanted.as_ref());
-        let is_unchanged = match (before, attributes) {
+        let route = match (self.routes.entry(prefix), attributes) {
+            (Entry::Vacant(_), None) => return,
+            (Entry::Vacant(place), Some(_)) => place.insert(Route::default()),
+            (Entry::Occupied(place), _) => place.into_mut(),
+        };
+        let is_unchanged = match (&route.wanted, attributes) {
             (None, None) => true,
-            (before, Some(attributes)) => is_same(before, attributes),
+            (before, Some(attributes)) => is_same(before.as_ref(), attributes),
             (Some(_), None) => false,
         };
         if is_unchanged {
             return;
         }
-        self.change(prefix, |route| {
-            route.wanted = attributes.cloned();
-            route.is_refused = false;
-        });
-        self.refused.remove(&prefix);
+        let before = route.place(self.stance);
+        route.wanted = attributes.cloned();
+        if std::mem::take(&mut route.is_refused) {
+            self.refused.remove(&prefix);
+        }
+        let after = route.place(self.stance);
+        let is_needless = route.is_needless();
+        if let Some(session) = &mut self.session {
+            session.relocate(prefix, before, after);
+        }
+        if is_needless {
+            self.routes.remove(&prefix);
+        }
     }
 
     /// Takes it that every wanted route is known by now, so that End-of-RIB may be sent.
@@ -179,24 +211,25 @@ impl AdjRibOut {
         if self.stance == stance {
             return;
         }
-        let prefixes: Vec<IpNet> = self.routes.keys().copied().collect();
-        // Every route leaves its place by the old stance, and takes the one that it has by the new.
-        prefixes.iter().for_each(|prefix| self.leave(*prefix));
-        self.stance = stance;
-        for prefix in prefixes {
-            if let Some(route) = self.routes.get_mut(&prefix) {
-                route.is_asked_for |= route.sent.is_some() && stance != Stance::Withdrawn;
+        let former = std::mem::replace(&mut self.stance, stance);
+        for (prefix, route) in &mut self.routes {
+            let before = route.place(former);
+            route.is_asked_for |= route.sent.is_some() && stance != Stance::Withdrawn;
+            let after = route.place(stance);
+            if let Some(session) = &mut self.session {
+                session.relocate(*prefix, before, after);
             }
-            self.settle(prefix);
         }
     }
 
     /// Starts a session: the peer knows nothing.
     pub fn open(&mut self, export: Export, markers: Markers) {
         self.close();
-        self.session = Some(Open { export, markers, lanes: Default::default() });
-        let prefixes: Vec<IpNet> = self.routes.keys().copied().collect();
-        prefixes.into_iter().for_each(|prefix| self.settle(prefix));
+        let mut session = Open { export, markers, lanes: Default::default() };
+        for (prefix, route) in &self.routes {
+            session.relocate(*prefix, Place::Nowhere, route.place(self.stance));
+        }
+        self.session = Some(session);
     }
 
     /// The session was lost: the peer has forgotten everything, or forgets it by itself.
@@ -317,11 +350,10 @@ impl AdjRibOut {
             Err((refusal, prefixes)) => {
                 for prefix in prefixes {
                     self.refused.insert(prefix, refusal);
-                    if let Some(route) = self.routes.get_mut(&prefix) {
-                        route.is_refused = true;
-                        route.is_asked_for = false;
-                    }
-                    self.settle(prefix);
+                    let Some(route) = self.routes.get_mut(&prefix) else { continue };
+                    route.is_refused = true;
+                    route.is_asked_for = false;
+                    session.relocate(prefix, Place::Nowhere, route.place(self.stance));
                 }
                 0
             }
@@ -338,7 +370,7 @@ impl AdjRibOut {
             if let Some(route) = self.routes.get_mut(prefix) {
                 self.announced -= usize::from(route.sent.take().is_some());
                 route.is_asked_for = false;
-                if route.wanted.is_none() {
+                if route.is_needless() {
                     self.routes.remove(prefix);
                 }
             }
@@ -347,47 +379,13 @@ impl AdjRibOut {
     }
 
     fn ask_for_all(&mut self, family: Family) {
-        let is_asked = |(prefix, route): &(&IpNet, &Route)| {
-            Family::of(prefix) == family && route.sent.is_some()
-        };
-        let known: Vec<IpNet> =
-            self.routes.iter().filter(is_asked).map(|(prefix, _)| *prefix).collect();
-        known.into_iter().for_each(|prefix| self.change(prefix, |route| route.is_asked_for = true));
-    }
-
-    /// Changes a route, and where it waits.
-    fn change(&mut self, prefix: IpNet, change: impl FnOnce(&mut Route)) {
-        self.leave(prefix);
-        change(self.routes.entry(prefix).or_default());
-        self.settle(prefix);
-    }
-
-    /// Takes a route from where it waits.
-    fn leave(&mut self, prefix: IpNet) {
-        let (Some(session), Some(route)) = (&mut self.session, self.routes.get(&prefix)) else {
-            return;
-        };
-        let lane = session.lane(Family::of(&prefix));
-        match route.place(self.stance) {
-            Place::Nowhere => (),
-            Place::Due(attributes) => lane.remove_due(&attributes, &prefix),
-            Place::Gone => lane.remove_gone(&prefix),
-        }
-    }
-
-    /// Puts a route where it has to wait, or forgets it if nobody needs it any more.
-    fn settle(&mut self, prefix: IpNet) {
-        let Some(route) = self.routes.get(&prefix) else { return };
-        if route.wanted.is_none() && route.sent.is_none() {
-            self.routes.remove(&prefix);
-            return;
-        }
         let Some(session) = &mut self.session else { return };
-        let lane = session.lane(Family::of(&prefix));
-        match route.place(self.stance) {
-            Place::Nowhere => (),
-            Place::Due(attributes) => lane.add_due(attributes, prefix),
-            Place::Gone => lane.add_gone(prefix),
+        for (prefix, route) in &mut self.routes {
+            if Family::of(prefix) == family && route.sent.is_some() {
+                let before = route.place(self.stance);
+                route.is_asked_for = true;
+                session.relocate(*prefix, before, route.place(self.stance));
+            }
         }
     }
 }

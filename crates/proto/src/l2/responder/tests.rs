@@ -62,7 +62,9 @@ fn drain(responder: &mut Responder) -> Vec<Output> {
 /// A responder that answers for `OURS`, and has announced them to the end, and follows two others.
 fn settled() -> Responder {
     let mut responder = Responder::new(HERE);
-    OURS.into_iter().for_each(|address| responder.handle(Instant::START, claim(address)));
+    for address in OURS {
+        responder.handle(Instant::START, claim(address));
+    }
     responder.handle(Instant::START, follow(FOLLOWED4, true));
     responder.handle(Instant::START, follow(FOLLOWED6, true));
     while let Some(at) = responder.deadline() {

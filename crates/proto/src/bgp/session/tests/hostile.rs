@@ -65,8 +65,7 @@ fn a_storm_of_refreshes_has_one_answer() {
 #[test]
 fn a_storm_of_mistakes_is_told_of_once_and_counted() {
     let mut bench = Bench::established();
-    // ORIGIN with an undefined value, and no route: discarded attributes would do no harm, this
-    // one has a route and no path.
+    // A route with an ORIGIN, and without the path and the next hop that it must have.
     let body = [0, 0, 0, 4, 0x40, 1, 1, 0, 8, 10];
     let update = [vec![0xff; 16], vec![0, 29, 2], body.to_vec()].concat();
     bench.say(DIALLED, &update.repeat(100));
