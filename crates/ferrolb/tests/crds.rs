@@ -244,6 +244,11 @@ fn pools_and_l2_advertisements_have_the_shape_of_metallb() {
         "
         . object
         spec object
+        spec.announcements object
+        spec.announcements.count integer int32 minimum 1 maximum 20
+        spec.announcements.interval string
+        spec.announcements.refreshInterval string
+        spec.duplicateProbe string enum [optimistic, strict, none]
         spec.interfaces array
         spec.interfaces[] string
         spec.ipAddressPoolSelectors array

@@ -12,8 +12,9 @@ use std::os::fd::AsFd;
 use std::sync::Arc;
 use std::thread::{self, JoinHandle};
 
+use planner::facts::lan::Announcing;
 use planner::plan::Interfaces;
-use proto::l2::{Arrival, DuplicateProbe, Heard, Input, Mac, Output, Schedule, Voice};
+use proto::l2::{Arrival, Heard, Input, Mac, Output, Voice};
 use proto::time::earliest;
 
 use super::held::Holding;
@@ -43,7 +44,7 @@ pub struct Orders {
     /// Whether questions for an address are to be reported that is not answered for.
     pub followed: BTreeMap<IpAddr, bool>,
     /// Where an address may be answered for; `None` for nowhere.
-    pub scopes: BTreeMap<IpAddr, Option<Interfaces>>,
+    pub scopes: BTreeMap<IpAddr, Option<Scope>>,
     /// The interfaces there are.
     pub interfaces: Option<Vec<Interface>>,
     /// Which frames are to be received.
@@ -56,6 +57,15 @@ pub struct Orders {
     pub ask: BTreeSet<(IpAddr, Mac)>,
     /// Stop answering and end.
     pub stop: bool,
+}
+
+/// Where and how an address is answered for.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Scope {
+    /// On which interfaces.
+    pub interfaces: Interfaces,
+    /// How the LAN is told and asked about it.
+    pub announcing: Announcing,
 }
 
 /// Who is told what happens.
@@ -74,7 +84,7 @@ struct Ports {
     held: BTreeMap<IpAddr, Holding>,
     standing_in: BTreeMap<IpAddr, Mac>,
     followed: BTreeSet<IpAddr>,
-    scopes: BTreeMap<IpAddr, Interfaces>,
+    scopes: BTreeMap<IpAddr, Scope>,
     interfaces: Vec<Interface>,
     filter: Filter,
     listeners: Listeners,
@@ -159,14 +169,14 @@ impl Ports {
     /// Makes every interface do what is wanted of these addresses.
     fn want(&mut self, addresses: &BTreeSet<IpAddr>) {
         let now = self.clock.now();
-        let schedule = Schedule::default();
         for port in self.ports.values_mut() {
             for address in addresses.iter().copied() {
-                let is_here = is_here(self.scopes.get(&address), port.name());
+                let scope = self.scopes.get(&address);
+                let is_here = is_here(scope.map(|scope| &scope.interfaces), port.name());
+                let Announcing { schedule, probe } =
+                    scope.map(|scope| scope.announcing).unwrap_or_default();
                 let (voice, arrival) = match self.held.get(&address) {
-                    Some(Holding::First) => {
-                        (Some(Voice::Own), Arrival::First(DuplicateProbe::Optimistic))
-                    }
+                    Some(Holding::First) => (Some(Voice::Own), Arrival::First(probe)),
                     Some(Holding::Inherited | Holding::Lost) => {
                         (Some(Voice::Own), Arrival::TakenOver)
                     }

@@ -210,7 +210,7 @@ impl Speaker {
             });
             let lack = planned.and_then(|one| Lack::of(*at, one, &self.node, &self.interfaces));
             candidacies.insert(*at, candidacy);
-            scopes.insert(*at, planned.map(|planned| planned.interfaces.clone()));
+            scopes.insert(*at, planned.map(scope));
             match lack {
                 Some(lack) if self.lacks.get(at) != Some(&lack) => {
                     tracing::error!("{lack}");
@@ -299,6 +299,11 @@ impl Names {
         self.0.insert(node.clone(), station.clone());
         Some(station)
     }
+}
+
+fn scope(planned: &Candidacy) -> l2::Scope {
+    let Candidacy { interfaces, announcing, .. } = planned;
+    l2::Scope { interfaces: interfaces.clone(), announcing: *announcing }
 }
 
 /// Whether one of `interfaces` can answer for an address.

@@ -15,7 +15,7 @@ use super::*;
 struct Known {
     stations: mesh::Stations,
     candidacies: BTreeMap<IpAddr, ownership::Candidacy>,
-    scopes: BTreeMap<IpAddr, Interfaces>,
+    scopes: BTreeMap<IpAddr, l2::Scope>,
     interfaces: Vec<Interface>,
 }
 

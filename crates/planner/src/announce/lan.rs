@@ -371,6 +371,7 @@ impl<'a> Together<'a> {
             services: self.served.iter().map(|offer| offer.case.name.clone()).collect(),
             order: Order::new(Arc::clone(&self.candidates), first),
             interfaces: interfaces(self.advertisements(), node),
+            announcing: self.governing()?.spec.settings.announcing,
         })
     }
 

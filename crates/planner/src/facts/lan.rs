@@ -4,6 +4,8 @@ use std::collections::BTreeSet;
 use std::fmt;
 use std::sync::Arc;
 
+use proto::l2::{DuplicateProbe, Schedule};
+
 use crate::names::PoolName;
 use crate::selector::Selector;
 
@@ -34,12 +36,30 @@ pub struct Settings {
     pub moves_away: BTreeSet<Departure>,
     /// A node with the exclude label is a candidate all the same.
     pub ignores_exclude_label: bool,
+    /// How the LAN is told and asked about an address.
+    pub announcing: Announcing,
+}
+
+/// How the LAN is told and asked about an address.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct Announcing {
+    /// When a node that takes it announces it.
+    pub schedule: Schedule,
+    /// Whether the LAN is asked about one that no node had before.
+    pub probe: DuplicateProbe,
+}
+
+impl Default for Announcing {
+    fn default() -> Self {
+        Self { schedule: Schedule::default(), probe: DuplicateProbe::Optimistic }
+    }
 }
 
 impl Default for Settings {
     fn default() -> Self {
         let moves_away = [Departure::Draining, Departure::OutOfService, Departure::ShuttingDown];
-        Self { moves_away: moves_away.into(), ignores_exclude_label: false }
+        let (moves_away, announcing) = (moves_away.into(), Announcing::default());
+        Self { moves_away, ignores_exclude_label: false, announcing }
     }
 }
 

@@ -21,7 +21,7 @@ pub(super) fn read(spec: &PlannedMoves) -> Settings {
         }
     }
     let ignores_exclude_label = spec.exclude_label == Some(PlannedMove::Stay);
-    Settings { moves_away, ignores_exclude_label }
+    Settings { moves_away, ignores_exclude_label, ..Settings::default() }
 }
 
 #[cfg(test)]

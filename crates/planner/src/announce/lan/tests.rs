@@ -1,13 +1,14 @@
 //! Tables from MetalLB's behaviour, and what must hold on every node.
 
 use proptest::prelude::*;
+use proto::l2::{DuplicateProbe, Schedule};
 
 use super::*;
 use crate::announce::plan;
 use crate::build::{Build, address, endpoint, facts, labels, on, pool, selector, service};
 use crate::facts::Families::RequireDual;
 use crate::facts::Pool;
-use crate::facts::lan::Settings;
+use crate::facts::lan::{Announcing, Settings};
 use crate::names::ServiceName;
 use crate::owner::{self, Candidate};
 
@@ -73,6 +74,20 @@ fn all_addresses_of_a_service_are_ordered_by_the_first() {
     for one in ["192.0.2.10", "fc00::1"] {
         assert_eq!(plan.candidacies[&address(one)].order[..], order, "{one}");
     }
+}
+
+#[test]
+fn how_an_address_is_announced_is_said_by_the_first_of_its_advertisements() {
+    let counting = |count| {
+        let schedule = Schedule { count, ..Schedule::default() };
+        let announcing = Announcing { schedule, probe: DuplicateProbe::Strict };
+        let settings = Settings { announcing, ..Settings::default() };
+        L2Advertisement { settings: settings.into(), ..everything() }
+    };
+    let facts = cluster(web()).advertised("b", counting(2)).advertised("a", counting(7));
+    let candidacy = &plan(&facts, &"a".into()).candidacies[&address("192.0.2.10")];
+    assert_eq!(candidacy.announcing.schedule.count, 7);
+    assert_eq!(candidacy.announcing.probe, DuplicateProbe::Strict);
 }
 
 #[test]
@@ -532,7 +547,7 @@ pub(in crate::announce) fn any_advertisement() -> impl Strategy<Value = L2Advert
         |(nodes, [is_selective, ignores_exclude_label], weight, departures)| {
             let node_selectors = nodes.iter().map(|name| selector([("name", name)])).collect();
             let moves_away = departures.into_iter().collect();
-            let settings = Settings { moves_away, ignores_exclude_label };
+            let settings = Settings { moves_away, ignores_exclude_label, ..Settings::default() };
             let ad = L2Advertisement {
                 node_selectors,
                 settings: Arc::new(settings),
