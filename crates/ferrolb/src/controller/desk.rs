@@ -229,6 +229,11 @@ impl Desk {
         self.shelf.uid(name)
     }
 
+    /// Whether `service` is the one that is known by this name, not one that was made anew.
+    pub(super) fn is_same(&self, name: &ServiceName, service: &core::Service) -> bool {
+        self.shelf.is_same(name, service)
+    }
+
     /// Whether a Service is known in this version or a later one, or none is left of it.
     pub(super) fn knows(&self, name: &ServiceName, version: &str) -> bool {
         self.shelf.knows(name, version)

@@ -8,7 +8,6 @@ use std::time::Duration;
 use futures_util::future::BoxFuture;
 use futures_util::stream::{FuturesUnordered, StreamExt as _};
 use k8s_openapi::api::core::v1 as core;
-use kube::api::{Api, PostParams};
 use kube::{Client, Error};
 use planner::converge::News;
 use planner::names::{PoolName, ServiceName};
@@ -16,12 +15,12 @@ use proto::time::earliest;
 use tokio::sync::{mpsc, watch};
 use tokio::time;
 
+use super::attempts::{Attempts, Step};
 use super::census::Census;
 use super::desk::Desk;
 use super::leadership::Permit;
+use super::requests::{Answer, Failure, count_services, look_at, write_pool, write_service};
 use super::shelf::Freshness;
-use crate::api::IPAddressPool;
-use crate::k8s::client::WRITE_TIMEOUT;
 use crate::k8s::configuration_state::{Component, Report, Reporter};
 use crate::k8s::events::{EventType, Recorder};
 use crate::k8s::own_pod::own_pod;
@@ -63,7 +62,7 @@ pub(super) struct Office {
     /// A MetalLB beside us, once that is known.
     rivals: Option<rivals::Known>,
     warning: rivals::Warning,
-    backoff: Backoff<ServiceName>,
+    attempts: Attempts,
     /// Services whose addresses somebody else takes away again.
     undone: Backoff<ServiceName>,
     /// What is told about Services once they are written.
@@ -104,24 +103,6 @@ enum Stage {
     Leading(u64),
 }
 
-/// The answer to a request.
-enum Answer {
-    Service(ServiceName, Result<Box<core::Service>, Failure>),
-    Pool(Result<Box<IPAddressPool>, Failure>),
-    /// The Services, by the number of the count.
-    Counted(u64, kube::Result<Census>),
-}
-
-/// Why a write was not carried out, as far as is known.
-enum Failure {
-    /// The lease was lost meanwhile.
-    NotInCharge,
-    /// There was no answer in time.
-    NoAnswer,
-    /// The API server refused it.
-    Refused(Error),
-}
-
 impl Office {
     /// For the Services that `me` serves, from what `scope` follows.
     pub(super) fn new(me: Me, scope: &Scope, means: Means) -> Self {
@@ -137,7 +118,7 @@ impl Office {
             stage: Stage::Following,
             counts: 0,
             rivals: None,
-            backoff: Backoff::default(),
+            attempts: Attempts::default(),
             undone: Backoff::default(),
             untold: BTreeMap::new(),
             requests: FuturesUnordered::new(),
@@ -230,7 +211,7 @@ impl Office {
             self.undone.failed(&name, self.clock.now(), chance());
         }
         if service.is_none() {
-            self.backoff.succeeded(&name);
+            self.attempts.ended(&name);
             self.undone.succeeded(&name);
             self.untold.remove(&name);
             if let Stage::CatchingUp(_, census) = &mut self.stage {
@@ -345,19 +326,9 @@ impl Office {
     }
 
     fn count(&mut self, term: u64, pause: Duration) -> Stage {
-        let client = self.client.clone();
         self.counts += 1;
-        let count = self.counts;
-        self.requests.push(Box::pin(async move {
-            time::sleep(pause).await;
-            let census = time::timeout(WRITE_TIMEOUT, Census::take(client)).await;
-            Answer::Counted(
-                count,
-                census.unwrap_or_else(|_| {
-                    Err(Error::ReadEvents(std::io::ErrorKind::TimedOut.into()))
-                }),
-            )
-        }));
+        let count = count_services(self.client.clone(), self.counts, pause);
+        self.requests.push(Box::pin(count));
         Stage::Counting(term)
     }
 
@@ -388,14 +359,14 @@ impl Office {
         let now = self.clock.now();
         let free = WRITES.saturating_sub(self.requests.len());
         if free > 0 {
-            let backoffs = [&self.backoff, &self.undone];
-            let is_waiting =
-                |name: &ServiceName| backoffs.iter().any(|backoff| backoff.is_waiting(name, now));
-            let ready = self.desk.ready().filter(|name| !is_waiting(name));
-            for name in ready.take(free).cloned().collect::<Vec<_>>() {
-                let Some(write) = self.desk.begin(&name) else { continue };
-                let write = write_service(self.client.clone(), self.permit.clone(), name, write);
-                self.requests.push(Box::pin(write));
+            let step = |name: &ServiceName| match self.undone.is_waiting(name, now) {
+                true => Step::Wait,
+                false => self.attempts.step(name, now),
+            };
+            let ready = self.desk.ready().map(|name| (name, step(name)));
+            let ready = ready.filter(|(_, step)| *step != Step::Wait).take(free);
+            for (name, step) in ready.map(|(name, step)| (name.clone(), step)).collect::<Vec<_>>() {
+                self.start(name, step);
             }
         }
         if let Some(pool) = self.pools.next(now) {
@@ -407,10 +378,27 @@ impl Office {
         }
     }
 
+    /// Starts what is to be done for a Service.
+    fn start(&mut self, name: ServiceName, step: Step) {
+        let client = self.client.clone();
+        match step {
+            Step::Wait => (),
+            Step::Look => {
+                self.attempts.looking(&name);
+                self.requests.push(Box::pin(look_at(client, name)));
+            }
+            Step::Write => {
+                let Some(service) = self.desk.begin(&name) else { return };
+                let write = write_service(client, self.permit.clone(), name, service);
+                self.requests.push(Box::pin(write));
+            }
+        }
+    }
+
     /// How long there is nothing to do if nothing happens.
     fn pause(&self) -> Duration {
         let now = self.clock.now();
-        let retry = earliest([self.backoff.deadline(now), self.undone.deadline(now)]);
+        let retry = earliest([self.attempts.deadline(now), self.undone.deadline(now)]);
         let deadline = earliest([retry, self.pools.deadline()]);
         self.clock.until(deadline).unwrap_or(Duration::from_secs(60))
     }
@@ -421,6 +409,11 @@ impl Office {
             Answer::Service(name, Err(failure)) => {
                 self.desk.written(&name, None);
                 self.service_failed(&name, &failure);
+            }
+            Answer::Looked(name, Ok(service)) => self.service_looked_at(name, *service),
+            Answer::Looked(name, Err(error)) => {
+                tracing::debug!("{name}: cannot be read, and is tried again: {error}");
+                self.attempts.failed(&name, self.clock.now(), chance());
             }
             Answer::Pool(pool) => {
                 if let Err(Failure::Refused(error)) = &pool {
@@ -450,7 +443,7 @@ impl Office {
     fn service_written(&mut self, name: ServiceName, mut service: core::Service) {
         self.metrics.process().update(Update::Taken);
         service.metadata.managed_fields = None;
-        self.backoff.succeeded(&name);
+        self.attempts.ended(&name);
         let about = Reference::from(&service);
         for key in service_status::deprecated(&service) {
             let message = format!("Service uses deprecated annotation {key}");
@@ -465,22 +458,28 @@ impl Office {
         }
     }
 
+    /// Takes in a Service that was read because somebody else writes it. One that was made anew by
+    /// the same name meanwhile is left to the watch, which shows that the other is gone.
+    fn service_looked_at(&mut self, name: ServiceName, mut service: core::Service) {
+        self.attempts.looked(&name);
+        service.metadata.managed_fields = None;
+        if self.desk.is_same(&name, &service) {
+            self.see(name, Some(Arc::new(service)));
+            self.understand();
+        }
+    }
+
     fn service_failed(&mut self, name: &ServiceName, failure: &Failure) {
         self.metrics.process().update(Update::Failed);
         let now = self.clock.now();
-        match failure {
-            Failure::Refused(Error::Api(status)) if status.code == 409 => {
-                self.backoff.outrun(name, now, chance());
-            }
-            Failure::NotInCharge | Failure::NoAnswer | Failure::Refused(_) => {
-                self.backoff.failed(name, now, chance());
-            }
+        match failure.is_conflict() {
+            true => self.attempts.lost(name, now, chance()),
+            false => self.attempts.failed(name, now, chance()),
         }
         match failure {
             Failure::NotInCharge => (),
             Failure::NoAnswer => tracing::warn!("{name}: no answer to the write of its status"),
             Failure::Refused(Error::Api(status)) if matches!(status.code, 404 | 409) => {
-                // The watch shows the Service as it is now.
                 tracing::debug!("{name}: has changed while its status was written");
             }
             Failure::Refused(error) => {
@@ -506,39 +505,4 @@ fn tell(recorder: &Recorder, name: &ServiceName, uid: &str, news: &News) {
     let event_type = if news.is_warning() { EventType::Warning } else { EventType::Normal };
     let about = Reference::service(name, uid);
     recorder.tell(&about, event_type, news.label(), news.to_string());
-}
-
-async fn write_service(
-    client: Client,
-    permit: Permit,
-    name: ServiceName,
-    service: core::Service,
-) -> Answer {
-    let services: Api<core::Service> = Api::namespaced(client, &name.namespace);
-    let params = PostParams::default();
-    let written = services.replace_status(&name.name, &params, &service);
-    let answer = send(&permit, written).await;
-    Answer::Service(name, answer.map(Box::new))
-}
-
-async fn write_pool(client: Client, permit: Permit, pool: IPAddressPool) -> Answer {
-    let namespace = pool.metadata.namespace.clone().unwrap_or_default();
-    let name = pool.metadata.name.clone().unwrap_or_default();
-    let pools: Api<IPAddressPool> = Api::namespaced(client, &namespace);
-    let params = PostParams::default();
-    Answer::Pool(send(&permit, pools.replace_status(&name, &params, &pool)).await.map(Box::new))
-}
-
-/// Writes if this process is still in charge at this very moment.
-async fn send<T>(
-    permit: &Permit,
-    write: impl Future<Output = kube::Result<T>>,
-) -> Result<T, Failure> {
-    if permit.term().is_none() {
-        return Err(Failure::NotInCharge);
-    }
-    match time::timeout(WRITE_TIMEOUT, write).await {
-        Ok(answer) => answer.map_err(Failure::Refused),
-        Err(_) => Err(Failure::NoAnswer),
-    }
 }
