@@ -142,8 +142,37 @@ fn an_api_server_that_is_overloaded_is_waited_for() {
         text(429, Some(1), "Too many requests, please try again later.\n"),
     );
     trial.suffer("unavailable", |_| true, text(503, None, HTML));
+    trial.suffer("html-later", |_| true, text(503, Some(1), HTML));
     trial.suffer("html", |_| true, text(200, None, HTML));
     trial.suffer("slow", |_| true, Fault::Delay(Duration::from_millis(700)));
+    trial.end();
+}
+
+#[test]
+fn an_api_server_that_says_when_to_ask_again_is_not_asked_before() {
+    lab::require!(kubernetes);
+    let trial = Trial::start(1);
+    let later = Duration::from_secs(6);
+    let body = "Too many requests, please try again later.\n".to_owned();
+    let too_many = Answer { code: 429, retry_after: Some(6), body };
+    trial.gateway.when(|_| true, Fault::Answer(too_many));
+    drop(trial.gateway.take_asked());
+    let begin = Instant::now();
+    trial.gateway.cut_watches();
+    thread::sleep(later * 2 / 3);
+    let asked = trial.gateway.take_asked();
+    let rounds = 1 + begin.elapsed().as_secs() / later.as_secs();
+    trial.gateway.heal();
+    // Pods are followed by two tasks, which may ask the same.
+    let waits = |asked: &&Asked| asked.is_watch() && !asked.is_about("pods");
+    let mut counts: BTreeMap<_, u64> = BTreeMap::new();
+    for one in asked.iter().filter(waits) {
+        *counts.entry((one.from, &one.path, &one.query)).or_default() += 1;
+    }
+    assert!(!counts.is_empty(), "watches that were cut are opened again");
+    let early: Vec<_> = counts.iter().filter(|(_, count)| **count > rounds).collect();
+    assert!(early.is_empty(), "more than {rounds} of {early:?}");
+    trial.suffer("after", |_| false, Fault::Hold);
     trial.end();
 }
 

@@ -79,7 +79,7 @@ impl Cluster {
 
     pub(super) async fn client(&self) -> Result<Client> {
         let context = self.context.as_deref();
-        Ok(client::connect_to(self.kubeconfig.as_deref(), context).await?.0)
+        client::connect_to(self.kubeconfig.as_deref(), context).await
     }
 }
 
