@@ -229,6 +229,19 @@ fn lists_that_are_old_or_break_off_make_nothing_disappear() {
         .gateway
         .when(is_rest, answer(410, "Expired", "the provided continue parameter is too old"));
     trial.suffer("pages", is_resumed, answer(410, "Expired", "too old resource version"));
+
+    // Neither a watch nor a second page, ever: what is there is listed at once.
+    let gateway = &trial.gateway;
+    gateway.when(Asked::is_streamed_list, answer(400, "BadRequest", "streams no lists"));
+    gateway.when(is_rest, answer(410, "Expired", "the provided continue parameter is too old"));
+    gateway.when(is_resumed, answer(410, "Expired", "too old resource version"));
+    gateway.cut_watches();
+    plane.api().create(SERVICES, &service("at-once", "Cluster")).unwrap();
+    trial.installed.cluster.set_endpoints("at-once", &["a", "b"]).unwrap();
+    let address = trial.installed.cluster.ingress("at-once", LIMIT);
+    let logs = |error| panic!("{error:#}\n{}", trial.installed.logs());
+    trial.wait_announced("at-once", address.unwrap_or_else(logs));
+    gateway.heal();
     assert_kept(&trial.installed, later, probe);
     trial.end();
 }

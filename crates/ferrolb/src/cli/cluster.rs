@@ -19,7 +19,7 @@ use serde_json::Value;
 use crate::api::{
     BFDProfile, BGPAdvertisement, BGPPeer, Community, IPAddressPool, L2Advertisement,
 };
-use crate::k8s::client;
+use crate::k8s::{client, pages};
 use crate::rivals::{Component, Known, seen_from_outside};
 use crate::source::document::{Fault, FileProblem};
 use crate::source::object::{self, Object};
@@ -191,18 +191,10 @@ pub(super) async fn list<K>(api: &Api<K>, kind: &str) -> Result<Option<Vec<K>>>
 where
     K: Clone + std::fmt::Debug + serde::de::DeserializeOwned,
 {
-    let mut objects = Vec::new();
-    let mut page = ListParams::default().limit(PAGE);
-    loop {
-        let found = match api.list(&page).await {
-            Err(kube::Error::Api(status)) if status.code == 404 => return Ok(None),
-            found => found.with_context(|| format!("listing objects of the kind {kind}"))?,
-        };
-        objects.extend(found.items);
-        match found.metadata.continue_.filter(|token| !token.is_empty()) {
-            Some(token) => page = page.continue_token(&token),
-            None => return Ok(Some(objects)),
-        }
+    let page = ListParams::default().limit(PAGE);
+    match pages::all(page, async |page| api.list(&page).await, Some).await {
+        Err(kube::Error::Api(status)) if status.code == 404 => Ok(None),
+        found => found.with_context(|| format!("listing objects of the kind {kind}")).map(Some),
     }
 }
 

@@ -7,7 +7,7 @@ use std::time::Duration;
 use futures_util::future::BoxFuture;
 use futures_util::stream::{FuturesUnordered, StreamExt as _};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, OwnerReference};
-use kube::api::{Api, DeleteParams, ListParams, Patch, PatchParams, PostParams};
+use kube::api::{Api, DeleteParams, ListParams, PartialObjectMeta, Patch, PatchParams, PostParams};
 use kube::{Client, Error};
 use planner::names::ServiceName;
 use proto::time::Instant;
@@ -18,6 +18,7 @@ use tokio::time;
 use super::{Answer, Call, NODE_LABEL, Statuses, labelled, labels};
 use crate::api::ServiceL2Status;
 use crate::k8s::client::WRITE_TIMEOUT;
+use crate::k8s::pages;
 use crate::k8s::retry::{Backoff, chance};
 use crate::net::clock::Clock;
 
@@ -276,27 +277,24 @@ async fn delete_others(
     node: &str,
     services: &BTreeSet<ServiceName>,
 ) -> kube::Result<()> {
-    let mut params = ListParams::default().labels(&format!("{NODE_LABEL}!={node}")).limit(PAGE);
-    loop {
-        let page = time::timeout(WRITE_TIMEOUT, api.list_metadata(&params));
-        let page = page.await.unwrap_or_else(|_| Err(too_late()))?;
-        for object in &page.items {
-            let Some(name) = &object.metadata.name else { continue };
-            if !services.contains(&labelled(&object.metadata)) {
-                continue;
-            }
-            let how = DeleteParams::default();
-            let delete = api.delete(name, &how);
-            match time::timeout(WRITE_TIMEOUT, delete).await.unwrap_or_else(|_| Err(too_late())) {
-                Err(error) if !is_missing(&error) => return Err(error),
-                Ok(_) | Err(_) => tracing::debug!(name, "deleted what another node said"),
-            }
-        }
-        params.continue_token = page.metadata.continue_.filter(|token| !token.is_empty());
-        if params.continue_token.is_none() {
-            return Ok(());
+    let params = ListParams::default().labels(&format!("{NODE_LABEL}!={node}")).limit(PAGE);
+    let list = async move |page| {
+        let list = time::timeout(WRITE_TIMEOUT, api.list_metadata(&page));
+        list.await.unwrap_or_else(|_| Err(too_late()))
+    };
+    let theirs = |object: PartialObjectMeta<ServiceL2Status>| {
+        let is_theirs = services.contains(&labelled(&object.metadata));
+        object.metadata.name.filter(|_| is_theirs)
+    };
+    for name in pages::all(params, list, theirs).await? {
+        let how = DeleteParams::default();
+        let delete = api.delete(&name, &how);
+        match time::timeout(WRITE_TIMEOUT, delete).await.unwrap_or_else(|_| Err(too_late())) {
+            Err(error) if !is_missing(&error) => return Err(error),
+            Ok(_) | Err(_) => tracing::debug!(name, "deleted what another node said"),
         }
     }
+    Ok(())
 }
 
 fn is_missing(error: &Error) -> bool {
