@@ -400,7 +400,7 @@ impl Cluster {
         }
         let report = Report::of(self.live.problems_of_settings());
         self.metrics.process().config(match &report {
-            Report::Invalid(_) => Config::Stale,
+            Report::Invalid { .. } => Config::Stale,
             Report::Unknown | Report::Valid => Config::Current,
         });
         self.written.reporter.report(report);
