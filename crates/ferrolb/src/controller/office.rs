@@ -17,7 +17,8 @@ use tokio::time;
 
 use super::attempts::{Attempts, Step};
 use super::census::Census;
-use super::desk::Desk;
+use super::desk::{Desk, Orphans};
+use super::last_pool::LastPool;
 use super::leadership::Permit;
 use super::requests::{Answer, Failure, count_services, look_at, write_pool, write_service};
 use super::shelf::Freshness;
@@ -33,7 +34,7 @@ use crate::net::clock::Clock;
 use crate::parse::live::Live;
 use crate::parse::{Problem, Warning};
 use crate::rivals::{self, Me};
-use crate::source::kube::{Scope, Seen, StatusObject};
+use crate::source::kube::{Kind, Scope, Seen, StatusObject};
 use crate::source::object::{Object, ObjectName};
 use crate::told::Told;
 
@@ -56,6 +57,7 @@ pub(super) struct Office {
     live: Live,
     desk: Desk,
     pools: PoolStatuses,
+    last_pool: LastPool,
     stage: Stage,
     /// How often Services were counted.
     counts: u64,
@@ -115,6 +117,7 @@ impl Office {
             live: Live::new(&me.class, scope),
             desk: Desk::default(),
             pools: PoolStatuses::default(),
+            last_pool: LastPool::default(),
             stage: Stage::Following,
             counts: 0,
             rivals: None,
@@ -173,15 +176,21 @@ impl Office {
                 Seen::Service(name, service) => self.see(name.clone(), service.clone()),
                 Seen::Put(Object::IPAddressPool(pool)) => {
                     let name = PoolName(pool.metadata.name.clone().unwrap_or_default());
+                    self.last_pool.see(name.clone());
                     self.pools.see(name, Some(pool.clone()));
                     self.live.take(&seen);
                 }
                 Seen::Gone(name) if name.kind == "IPAddressPool" => {
-                    self.pools.see(PoolName(name.name.clone()), None);
+                    let pool = PoolName(name.name.clone());
+                    self.last_pool.gone(&pool, self.clock.now());
+                    self.pools.see(pool, None);
                     self.live.take(&seen);
                 }
                 Seen::Unavailable(kind, cause) => {
                     tracing::warn!(%kind, "nothing is changed because of it: {cause}");
+                    if *kind == Kind::IPAddressPool {
+                        self.last_pool.unknown();
+                    }
                     self.live.take(&seen);
                 }
                 Seen::Status(object) => {
@@ -267,10 +276,10 @@ impl Office {
         let findings = findings.filter(|finding| finding.object.kind == "Service").cloned();
         for finding in self.complaints.news(findings) {
             let message = words(&finding);
-            let ObjectName { namespace, name, .. } = finding.object;
+            let ObjectName { namespace, name, .. } = finding.object.clone();
             let name = ServiceName::new(namespace.unwrap_or_default(), name);
             let about = Reference::service(&name, self.desk.uid(&name));
-            self.recorder.tell(&about, EventType::Warning, "LoadBalancerFailed", message);
+            self.recorder.tell(&about, EventType::Warning, label(&finding.field), message);
         }
     }
 
@@ -333,10 +342,14 @@ impl Office {
     }
 
     fn decide(&mut self) {
+        let begin = self.clock.now();
+        self.desk.without_pools(match self.last_pool.is_given_up(begin) {
+            true => Orphans::Clear,
+            false => Orphans::Leave,
+        });
         if !matches!(self.stage, Stage::Leading(_)) || !self.desk.is_due() {
             return;
         }
-        let begin = self.clock.now();
         let decided = self.desk.decide();
         self.metrics.process().decided(self.clock.now() - begin);
         for (name, news) in decided {
@@ -399,7 +412,8 @@ impl Office {
     fn pause(&self) -> Duration {
         let now = self.clock.now();
         let retry = earliest([self.attempts.deadline(now), self.undone.deadline(now)]);
-        let deadline = earliest([retry, self.pools.deadline()]);
+        let own = earliest([self.pools.deadline(), self.last_pool.deadline(now)]);
+        let deadline = earliest([retry, own]);
         self.clock.until(deadline).unwrap_or(Duration::from_secs(60))
     }
 
@@ -487,6 +501,11 @@ impl Office {
             }
         }
     }
+}
+
+/// The reason of an Event about what is wrong with a field of a Service, by MetalLB's words.
+fn label(field: &str) -> &'static str {
+    if field == "spec.clusterIPs" { "not enough clusterips" } else { "LoadBalancerFailed" }
 }
 
 /// How an Event says what is wrong.

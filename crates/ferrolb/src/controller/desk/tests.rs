@@ -379,6 +379,25 @@ fn without_pools_nothing_is_taken_away() {
 }
 
 #[test]
+fn addresses_are_taken_away_when_no_pool_is_wanted_any_more() {
+    let mut world = World::new(&["192.0.2.1-192.0.2.2"]);
+    world.create("a");
+    world.settle();
+    world.desk.change(Change::Pool("main".into(), None));
+    assert_eq!(world.settle(), 0);
+    world.desk.without_pools(Orphans::Clear);
+    assert_eq!(world.settle(), 1);
+    assert_eq!(world.shown(), ["a"]);
+    assert_eq!(world.news, ["a IPAllocated", "a AllocationFailed"], "said once");
+    world.set("a", &["192.0.2.1"]);
+    assert_eq!(world.settle(), 1, "nor may others give one");
+    world.desk.without_pools(Orphans::Leave);
+    world.pool("main", &["192.0.2.2/32"]);
+    assert_eq!(world.settle(), 1);
+    assert_eq!(world.shown(), ["a 192.0.2.2 main"]);
+}
+
+#[test]
 fn a_service_of_another_type_is_cleaned_and_one_of_another_class_left_alone() {
     let mut world = World::new(&["192.0.2.1/32"]);
     world.create("a");
