@@ -23,6 +23,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 
 use super::announced::{Announced, News};
 use super::beside::Beside;
+use super::bgp_extras;
 use super::excluded::{self, Excluded};
 use super::held::{Held, Holding};
 use super::{Effect, Identity, Observers, Speaker, may_answer_arp, touched};
@@ -110,6 +111,7 @@ async fn serve(args: &args::Speaker) -> anyhow::Result<()> {
     };
     let mut rivals = rivals::follow(client.clone(), me.clone());
     let written = Written::start(client.clone(), &namespace, &args.node_name, &args.pod_name);
+    tokio::spawn(bgp_extras::warn(client.clone(), namespace.clone()));
     let recorder = Recorder::start(client, COMPONENT);
     let warning = rivals::Warning::new(me);
     let mut cluster = Cluster::new(identity, live, excluded, metrics, (written, recorder, warning));
