@@ -92,7 +92,7 @@ mod tests {
         for (row, said, want) in rows {
             let found = announced([&said].into_iter(), &rivals);
             let service = ServiceName::new("shop", "web");
-            assert_eq!(found.get(&service).is_some(), want, "{row}");
+            assert_eq!(found.contains_key(&service), want, "{row}");
             assert!(announced([&said].into_iter(), &BTreeSet::new()).is_empty(), "{row}");
         }
     }

@@ -71,12 +71,11 @@ fn advice(extras: &str) -> Option<String> {
             continue;
         }
         let fits = |(words, _): &&(&[&str], &str)| words.iter().all(|word| has(line, word));
-        match REPLACEMENTS.iter().find(fits) {
-            Some((words, field)) => {
-                _ = instead.insert(format!("{field} for `{}`", words.join(" … ")))
-            }
+        if let Some((words, field)) = REPLACEMENTS.iter().find(fits) {
+            instead.insert(format!("{field} for `{}`", words.join(" … ")));
+        } else {
             // No more of it: it may be a password.
-            None => _ = others.insert(line.split_whitespace().take(1).collect::<String>()),
+            others.insert(line.split_whitespace().take(1).collect::<String>());
         }
     }
     if instead.is_empty() && others.is_empty() {

@@ -94,21 +94,15 @@ async fn serve(args: &args::Speaker) -> anyhow::Result<()> {
         metrics_cert_dir: args.tls.metrics_cert_dir.clone(),
         client: client.clone(),
     })?;
-    for note in without_effect(args, Path::new(GOSSIP_FILE).exists()) {
-        tracing::warn!("{note}");
-    }
+    let notes = without_effect(args, Path::new(GOSSIP_FILE).exists());
+    notes.iter().for_each(|note| tracing::warn!("{note}"));
     tracing::info!(node = args.node_name, namespace, class = args.lb_class, "started");
 
     let identity = Identity { node, station, mesh_port: args.ml_bindport };
     let scope = Scope::speaker(&namespace, &args.node_name, Some(&speaker_labels(args)));
     let mut seen = follow(client.clone(), &scope);
     let live = Live::new(&args.lb_class, &scope);
-    let me = Me {
-        namespace: namespace.clone(),
-        pod: args.pod_name.clone(),
-        component: rivals::Component::Speaker,
-        class: args.lb_class.clone(),
-    };
+    let me = me(args, &namespace);
     let mut rivals = rivals::follow(client.clone(), me.clone());
     let written = Written::start(client.clone(), &namespace, &args.node_name, &args.pod_name);
     tokio::spawn(bgp_extras::warn(client.clone(), namespace.clone()));
@@ -124,8 +118,8 @@ async fn serve(args: &args::Speaker) -> anyhow::Result<()> {
             () = &mut terminated => break,
             edits = held.changed() => cluster.hold(&edits).await,
             Ok(()) = rivals.changed() => {
-                let known = rivals.borrow_and_update().clone();
-                cluster.give_way(known.unwrap_or_default()).await?;
+                let known = rivals.borrow_and_update().clone().unwrap_or_default();
+                cluster.give_way(known).await?;
             }
             Ok(()) = interfaces.changed() => {
                 cluster.use_interfaces(&interfaces.borrow_and_update()).await?;
@@ -137,9 +131,8 @@ async fn serve(args: &args::Speaker) -> anyhow::Result<()> {
                 cluster.see(batch.drain(..)).await?;
             }
         }
-        synced.send_if_modified(|synced| {
-            !std::mem::replace(synced, cluster.speaker.is_some()) && cluster.speaker.is_some()
-        });
+        let has_begun = cluster.speaker.is_some();
+        synced.send_if_modified(|synced| !std::mem::replace(synced, has_begun) && has_begun);
     }
     tracing::info!("leaving: the other nodes take over");
     if let Some(speaker) = cluster.speaker {
@@ -147,6 +140,16 @@ async fn serve(args: &args::Speaker) -> anyhow::Result<()> {
     }
     drop(servers);
     Ok(())
+}
+
+/// Who this process is to a MetalLB beside it.
+fn me(args: &args::Speaker, namespace: &str) -> Me {
+    Me {
+        namespace: namespace.to_owned(),
+        pod: args.pod_name.clone(),
+        component: rivals::Component::Speaker,
+        class: args.lb_class.clone(),
+    }
 }
 
 /// As in MetalLB, Pods are looked at only if there is an address to be heard at too.
