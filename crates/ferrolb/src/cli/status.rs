@@ -13,6 +13,7 @@ use std::process::ExitCode;
 use anyhow::{Context as _, Result};
 use k8s_openapi::api::coordination::v1::Lease;
 use k8s_openapi::api::core::v1::{Pod, Service};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use kube::{Api, Client, Resource as _};
 use planner::names::ServiceName;
 use serde::Serialize;
@@ -138,6 +139,8 @@ struct Configuration {
     component: String,
     result: Option<ConfigurationResult>,
     errors: Vec<String>,
+    /// What is not as it should be beside the settings.
+    warnings: Vec<String>,
 }
 
 impl Status {
@@ -184,7 +187,7 @@ impl Status {
         }
         text.push('\n');
         text += &table(
-            ["COMPONENT", "SETTINGS", "ERRORS"],
+            ["COMPONENT", "SETTINGS", "ERRORS", "WARNINGS"],
             self.configuration.iter().map(Configuration::row).collect(),
         );
         text += &match &self.controller {
@@ -213,7 +216,12 @@ fn service(service: &Service) -> Option<(ServiceName, ServiceStatus)> {
 
 fn configuration(state: &ConfigurationState) -> Configuration {
     let status = state.status.clone().unwrap_or_default();
+    // Those of MetalLB are about settings, and their messages are errors.
+    let is_warning =
+        |it: &&Condition| it.status == "False" && !it.type_.ends_with("ReconcilerValid");
+    let warnings = status.conditions.iter().filter(is_warning);
     Configuration {
+        warnings: warnings.map(|it| format!("{}: {}", it.type_, it.message)).collect(),
         component: state.metadata.name.clone().unwrap_or_default(),
         result: status.result,
         errors: status.error_summary.lines().map(str::to_owned).collect(),
@@ -239,9 +247,10 @@ impl ServiceStatus {
 }
 
 impl Configuration {
-    fn row(&self) -> [String; 3] {
+    fn row(&self) -> [String; 4] {
         let result = self.result.map_or_else(String::new, |result| format!("{result:?}"));
-        [self.component.clone(), or_none(result), or_none(self.errors.join("\n"))]
+        let [errors, warnings] = [&self.errors, &self.warnings].map(|all| or_none(all.join("\n")));
+        [self.component.clone(), or_none(result), errors, warnings]
     }
 }
 

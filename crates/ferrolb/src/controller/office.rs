@@ -64,13 +64,15 @@ pub(super) struct Office {
     rivals: Option<rivals::Known>,
     warning: rivals::Warning,
     backoff: Backoff<ServiceName>,
+    /// Services whose addresses somebody else takes away again.
+    undone: Backoff<ServiceName>,
     /// What is told about Services once they are written.
     untold: BTreeMap<ServiceName, Vec<News>>,
     requests: FuturesUnordered<BoxFuture<'static, Answer>>,
     problems: Told,
     warnings: Told,
     /// What Services have been told.
-    complaints: Told,
+    complaints: Told<Problem>,
     metrics: metrics::Controller,
     /// Where this process runs.
     me: Me,
@@ -136,6 +138,7 @@ impl Office {
             counts: 0,
             rivals: None,
             backoff: Backoff::default(),
+            undone: Backoff::default(),
             untold: BTreeMap::new(),
             requests: FuturesUnordered::new(),
             problems: Told::default(),
@@ -217,11 +220,18 @@ impl Office {
     }
 
     fn see(&mut self, name: ServiceName, service: Option<Arc<core::Service>>) {
+        let is_leading = matches!(self.stage, Stage::Leading(_));
+        let is_undone = |it: &core::Service| is_leading && self.desk.is_undone(&name, it);
+        let is_undone = service.as_deref().is_some_and(is_undone);
         if self.desk.see(&name, service.as_deref()) == Freshness::Stale {
             return;
         }
+        if is_undone {
+            self.undone.failed(&name, self.clock.now(), chance());
+        }
         if service.is_none() {
             self.backoff.succeeded(&name);
+            self.undone.succeeded(&name);
             self.untold.remove(&name);
             if let Stage::CatchingUp(_, census) = &mut self.stage {
                 census.forget(&name);
@@ -273,15 +283,13 @@ impl Office {
             return;
         }
         let findings = self.live.problems().chain(self.live.warnings());
-        let findings = findings.filter(|finding| finding.object.kind == "Service");
-        let by_text: BTreeMap<String, &Problem> =
-            findings.map(|finding| (finding.to_string(), finding)).collect();
-        for text in self.complaints.news(by_text.keys().cloned()) {
-            let Some(finding) = by_text.get(&text) else { continue };
-            let ObjectName { namespace, name, .. } = finding.object.clone();
+        let findings = findings.filter(|finding| finding.object.kind == "Service").cloned();
+        for finding in self.complaints.news(findings) {
+            let message = words(&finding);
+            let ObjectName { namespace, name, .. } = finding.object;
             let name = ServiceName::new(namespace.unwrap_or_default(), name);
             let about = Reference::service(&name, self.desk.uid(&name));
-            self.recorder.tell(&about, EventType::Warning, "LoadBalancerFailed", words(finding));
+            self.recorder.tell(&about, EventType::Warning, "LoadBalancerFailed", message);
         }
     }
 
@@ -380,7 +388,10 @@ impl Office {
         let now = self.clock.now();
         let free = WRITES.saturating_sub(self.requests.len());
         if free > 0 {
-            let ready = self.desk.ready().filter(|name| !self.backoff.is_waiting(name, now));
+            let backoffs = [&self.backoff, &self.undone];
+            let is_waiting =
+                |name: &ServiceName| backoffs.iter().any(|backoff| backoff.is_waiting(name, now));
+            let ready = self.desk.ready().filter(|name| !is_waiting(name));
             for name in ready.take(free).cloned().collect::<Vec<_>>() {
                 let Some(write) = self.desk.begin(&name) else { continue };
                 let write = write_service(self.client.clone(), self.permit.clone(), name, write);
@@ -399,7 +410,8 @@ impl Office {
     /// How long there is nothing to do if nothing happens.
     fn pause(&self) -> Duration {
         let now = self.clock.now();
-        let deadline = earliest([self.backoff.deadline(now), self.pools.deadline()]);
+        let retry = earliest([self.backoff.deadline(now), self.undone.deadline(now)]);
+        let deadline = earliest([retry, self.pools.deadline()]);
         self.clock.until(deadline).unwrap_or(Duration::from_secs(60))
     }
 
@@ -455,7 +467,15 @@ impl Office {
 
     fn service_failed(&mut self, name: &ServiceName, failure: &Failure) {
         self.metrics.process().update(Update::Failed);
-        self.backoff.failed(name, self.clock.now(), chance());
+        let now = self.clock.now();
+        match failure {
+            Failure::Refused(Error::Api(status)) if status.code == 409 => {
+                self.backoff.outrun(name, now, chance());
+            }
+            Failure::NotInCharge | Failure::NoAnswer | Failure::Refused(_) => {
+                self.backoff.failed(name, now, chance());
+            }
+        }
         match failure {
             Failure::NotInCharge => (),
             Failure::NoAnswer => tracing::warn!("{name}: no answer to the write of its status"),

@@ -16,6 +16,9 @@ use crate::told::Told;
 const FIRST: Duration = Duration::from_millis(50);
 const LONGEST: Duration = Duration::from_secs(60);
 
+/// The longest pause after somebody else was quicker.
+const LONGEST_OUTRUN: Duration = Duration::from_secs(1);
+
 /// Pauses between attempts, for each object its own: they double, each is shortened by up to half
 /// by chance, so that what failed together is not tried again together.
 #[derive(Clone, Debug)]
@@ -36,10 +39,23 @@ impl<K> Default for Backoff<K> {
 }
 
 impl<K: Clone + Ord> Backoff<K> {
-    /// Counts a failure: `key` waits from `now` on. `chance` is any number.
+    /// Counts a failure: `key` waits from `now` on. `chance` is any number. A failure long after
+    /// the pause of the last one is the first again.
     pub fn failed(&mut self, key: &K, now: Instant, chance: u64) {
+        self.pause(key, now, chance, LONGEST);
+    }
+
+    /// As [`Self::failed`], because somebody else was quicker: that may go on, and ends by luck.
+    pub fn outrun(&mut self, key: &K, now: Instant, chance: u64) {
+        self.pause(key, now, chance, LONGEST_OUTRUN);
+    }
+
+    fn pause(&mut self, key: &K, now: Instant, chance: u64, longest: Duration) {
         let pause = self.pauses.entry(key.clone()).or_insert(Pause { failures: 0, until: now });
-        let longest = FIRST.saturating_mul(1 << pause.failures.min(16)).min(LONGEST);
+        if now > pause.until + LONGEST {
+            pause.failures = 0;
+        }
+        let longest = FIRST.saturating_mul(1 << pause.failures.min(16)).min(longest);
         pause.failures = pause.failures.saturating_add(1);
         pause.until = now + (longest - shortened(longest, chance));
     }
@@ -137,6 +153,29 @@ mod tests {
         );
         assert_eq!(done.await, "done");
         assert_eq!(*said.borrow(), ["away", "forbidden", "away"]);
+    }
+
+    #[test]
+    fn who_is_outrun_does_not_wait_for_long() {
+        let (mut backoff, mut now) = (Backoff::default(), Instant::START);
+        for _ in 0..10 {
+            backoff.outrun(&"web", now, 0);
+            now = backoff.deadline(now).unwrap();
+        }
+        backoff.outrun(&"web", now, 0);
+        assert_eq!(backoff.deadline(now), Some(now + LONGEST_OUTRUN));
+    }
+
+    #[test]
+    fn failures_of_long_ago_do_not_count() {
+        let (mut backoff, mut now) = (Backoff::default(), Instant::START);
+        for _ in 0..3 {
+            backoff.failed(&"web", now, 0);
+            now = backoff.deadline(now).unwrap();
+        }
+        now = now + LONGEST * 2;
+        backoff.failed(&"web", now, 0);
+        assert_eq!(backoff.deadline(now), Some(now + FIRST));
     }
 
     #[test]

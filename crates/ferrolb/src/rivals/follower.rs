@@ -1,9 +1,8 @@
 //! The loop: Pods and statuses as they are seen go in, what they come to goes out.
 
-use futures_util::StreamExt as _;
 use k8s_openapi::api::core::v1::Pod;
 use kube::api::{Api, PartialObjectMeta};
-use kube::runtime::watcher::{self, watcher};
+use kube::runtime::watcher;
 use kube::{Client, ResourceExt as _};
 use tokio::sync::watch;
 
@@ -12,6 +11,7 @@ use super::pods::{self, Component, PodFacts};
 use super::statuses::{self, Said};
 use super::{Known, Me};
 use crate::api::ServiceL2Status;
+use crate::source::kube::changes;
 
 /// Objects of one answer to a list.
 const PAGE: u32 = 100;
@@ -42,7 +42,7 @@ impl Follower {
             let config = watcher::Config::default().page_size(PAGE).labels(&labels);
             Listing::new(
                 "Pods",
-                move || watcher(api.clone(), config.clone()).boxed(),
+                move || changes(api.clone(), config.clone()),
                 move |pod: Pod| (pod.name_any(), PodFacts::of(&pod, component)),
             )
         });
@@ -91,7 +91,7 @@ impl Follower {
             let config = watcher::Config::default().page_size(PAGE);
             self.statuses = Some(Listing::new(
                 "ServiceL2Statuses",
-                move || watcher(api.clone(), config.clone()).boxed(),
+                move || changes(api.clone(), config.clone()),
                 |status: PartialObjectMeta<ServiceL2Status>| {
                     (status.name_any(), Said::of(&status.metadata))
                 },
