@@ -19,7 +19,7 @@ use serde_json::Value;
 use crate::api::{
     BFDProfile, BGPAdvertisement, BGPPeer, Community, IPAddressPool, L2Advertisement,
 };
-use crate::k8s::{client, pages};
+use crate::k8s::{client, definitions, pages};
 use crate::rivals::{Component, Known, seen_from_outside};
 use crate::source::document::{Fault, FileProblem};
 use crate::source::object::{self, Object};
@@ -103,6 +103,7 @@ impl Found {
         found.add::<BFDProfile>(client, Some(namespace)).await?;
         found.add::<Community>(client, Some(namespace)).await?;
         found.add_secrets(client, namespace).await?;
+        found.notes.extend(definitions::lacking(client).await?);
         found.add_speakers(client, namespace).await?;
         if found.speakers.is_none() {
             found.notes.push(format!(

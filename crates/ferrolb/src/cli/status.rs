@@ -23,6 +23,7 @@ use super::given::EXIT_PROBLEMS;
 use super::plan::Output;
 use super::table::table;
 use crate::api::{ConfigurationResult, ConfigurationState, ServiceBGPStatus, ServiceL2Status};
+use crate::k8s::definitions::lacking;
 
 /// The annotation that names the pool of a Service's addresses.
 const POOL: &str = "metallb.io/ip-allocated-from-pool";
@@ -90,7 +91,8 @@ impl Seen {
             bgp: bgp.unwrap_or_default(),
             configurations: configurations.unwrap_or_default(),
             lease: leases.get_opt(LEASE).await.context("reading the Lease of the controllers")?,
-            notes: Beside::of(client, namespace, &pods).await?.notes,
+            notes: [Beside::of(client, namespace, &pods).await?.notes, lacking(client).await?]
+                .concat(),
         })
     }
 }

@@ -34,7 +34,7 @@ use crate::http::{self, tls};
 use crate::k8s::events::Recorder;
 use crate::k8s::retry::chance;
 use crate::k8s::webhook::{self, Webhooks};
-use crate::k8s::{client, memberlist_secret};
+use crate::k8s::{client, definitions, memberlist_secret};
 use crate::metrics;
 use crate::net::clock::Clock;
 use crate::rivals::{self, Component, Me};
@@ -105,6 +105,7 @@ async fn give_addresses(
     let seen = follow(client.clone(), &scope);
     let leadership = Leadership::start(client.clone(), namespace, identity, clock);
     let recorder = Recorder::start(client.clone(), COMPONENT);
+    tokio::spawn(definitions::warn(client.clone()));
     let secret = make_secret(args, &client, namespace);
     let permit = leadership.permit();
     let means = Means { client: client.clone(), permit, recorder, clock, metrics };

@@ -375,4 +375,58 @@ mod tests {
         };
         assert_eq!([first, all].map(|text| text.chars().count()), [LONGEST_MESSAGE; 2]);
     }
+
+    /// What is reported of manifests in the namespace `m`.
+    fn report(yaml: &str) -> Report {
+        let directory = tempfile::tempdir().unwrap();
+        std::fs::write(directory.path().join("given.yaml"), yaml).unwrap();
+        let reading = crate::source::files::read(directory.path());
+        assert_eq!(reading.problems, []);
+        Report::of(&crate::parse::facts(&reading.objects).problems)
+    }
+
+    /// Tests of MetalLB wait for these summaries, whole.
+    #[test]
+    fn summaries_are_those_that_metallb_is_tested_for() {
+        let peer = |name: &str, more: &str| {
+            format!(
+                "apiVersion: metallb.io/v1beta2\nkind: BGPPeer\nmetadata: {{name: {name}, namespace: m}}\n\
+                 spec: {{myASN: 64512, peerASN: 64513, peerAddress: 192.0.2.1, {more}}}\n---\n"
+            )
+        };
+        let secret =
+            "apiVersion: v1\nkind: Secret\nmetadata: {name: key, namespace: m}\ntype: Opaque\n";
+        let advertisement = "apiVersion: metallb.io/v1beta1\nkind: BGPAdvertisement\n\
+                             metadata: {name: a, namespace: m}\nspec: {communities: [vpn]}\n";
+        let rows = [
+            (
+                peer("p", "bfdProfile: fast"),
+                "configuration error: peer p referencing non existing bfd profile fast",
+            ),
+            (
+                peer("p", "passwordSecret: {name: key}"),
+                "configuration error: parsing peer p secret ref not found for peer config \
+                 \"m\"/\"p\"\nfailed to parse peer p password secret",
+            ),
+            (
+                peer("p", "passwordSecret: {name: key}") + secret,
+                "configuration error: parsing peer p secret type mismatch on \"m\"/\"key\", type \
+                 \"kubernetes.io/basic-auth\" is expected \nfailed to parse peer p password secret",
+            ),
+            (
+                advertisement.to_owned(),
+                "configuration error: invalid community format: vpn\ninvalid community \"vpn\" in \
+                 BGP advertisement",
+            ),
+            (
+                peer("p", "") + &peer("q", ""),
+                "configuration error: peer 192.0.2.1 already exists, FRR mode doesn't support \
+                 duplicate BGPPeers selecting the same node",
+            ),
+        ];
+        for (yaml, want) in rows {
+            let Report::Invalid(found) = report(&yaml) else { panic!("valid: {yaml}") };
+            assert_eq!(found, want);
+        }
+    }
 }

@@ -3,6 +3,7 @@
 pub mod certs;
 pub mod client;
 pub mod configuration_state;
+pub mod definitions;
 pub mod events;
 pub mod l2_status;
 pub mod lease;

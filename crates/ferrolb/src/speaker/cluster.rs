@@ -25,6 +25,7 @@ use tokio::task::JoinSet;
 
 use super::announced::{Announced, News};
 use super::beside::Beside;
+use super::bgp_extras;
 use super::excluded::{self, Excluded};
 use super::held::{Held, Holding};
 use super::mesh::Punctuality;
@@ -92,9 +93,8 @@ async fn serve(args: &args::Speaker) -> anyhow::Result<()> {
     let (synced, is_ready) = watch::channel(false);
     let counted = (metrics.process().clone(), client.clone());
     let servers = start_servers(args, tls, is_ready, counted)?;
-    for note in without_effect(args, Path::new(GOSSIP_FILE).exists()) {
-        tracing::warn!("{note}");
-    }
+    let notes = without_effect(args, Path::new(GOSSIP_FILE).exists());
+    notes.iter().for_each(|note| tracing::warn!("{note}"));
     tracing::info!(node = args.node_name, namespace, class = args.lb_class, "started");
 
     let identity =
@@ -105,6 +105,7 @@ async fn serve(args: &args::Speaker) -> anyhow::Result<()> {
     let me = me(args, &namespace);
     let mut rivals = rivals::follow(client.clone(), me.clone());
     let written = Written::start(client.clone(), &namespace, &args.node_name, &args.pod_name);
+    tokio::spawn(bgp_extras::warn(client.clone(), namespace.clone()));
     let recorder = Recorder::start(client, COMPONENT);
     let warning = rivals::Warning::new(me);
     let mut cluster = Cluster::new(identity, live, excluded, metrics, (written, recorder, warning));
@@ -117,8 +118,8 @@ async fn serve(args: &args::Speaker) -> anyhow::Result<()> {
             () = &mut terminated => break,
             edits = held.changed() => cluster.hold(&edits).await,
             Ok(()) = rivals.changed() => {
-                let known = rivals.borrow_and_update().clone();
-                cluster.give_way(known.unwrap_or_default()).await?;
+                let known = rivals.borrow_and_update().clone().unwrap_or_default();
+                cluster.give_way(known).await?;
             }
             keys = keys.changed() => cluster.use_keys(keys),
             Ok(()) = interfaces.changed() => {
@@ -131,9 +132,8 @@ async fn serve(args: &args::Speaker) -> anyhow::Result<()> {
                 cluster.see(batch.drain(..)).await?;
             }
         }
-        synced.send_if_modified(|synced| {
-            !std::mem::replace(synced, cluster.speaker.is_some()) && cluster.speaker.is_some()
-        });
+        let has_begun = cluster.speaker.is_some();
+        synced.send_if_modified(|synced| !std::mem::replace(synced, has_begun) && has_begun);
     }
     tracing::info!("leaving: the other nodes take over");
     if let Some(speaker) = cluster.speaker {
@@ -162,6 +162,7 @@ fn start_servers(
     })
 }
 
+/// Who this process is to a MetalLB beside it.
 fn me(args: &args::Speaker, namespace: &str) -> Me {
     Me {
         namespace: namespace.to_owned(),

@@ -6,6 +6,7 @@
 
 mod announced;
 mod beside;
+mod bgp_extras;
 pub mod cluster;
 mod excluded;
 pub mod held;
