@@ -73,7 +73,9 @@ pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode> {
                 packages::bring(packages::LAB)?;
                 let programs = crate::kube::bring()?;
                 let program = match &arguments.program {
-                    Some(program) => fs::canonicalize(program).context("looking for the program")?,
+                    Some(program) => {
+                        fs::canonicalize(program).context("looking for the program")?
+                    }
                     None => image::build_program()?,
                 };
                 return kube::again(&programs, &program);

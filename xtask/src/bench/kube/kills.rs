@@ -46,8 +46,7 @@ pub(super) fn run(kills: usize) -> Result<Vec<Row>> {
     })?;
     // Whoever is left gets what it asks for.
     let is_given = |list: &Value| items(list).all(|service| address(service).is_some());
-    api.wait(SERVICES, "all have addresses", LIMIT, is_given)
-        .with_context(|| installed.logs())?;
+    api.wait(SERVICES, "all have addresses", LIMIT, is_given).with_context(|| installed.logs())?;
     let seen = Sightings::of(&events);
     eprintln!("{created} Services came, {} of them had an address, and went", seen.given.len());
     ensure!(!seen.given.is_empty(), "no Service had an address");

@@ -5,6 +5,7 @@
 //! | [`latency`] | from a new Service to its address, and to the first ARP packet that claims it |
 //! | [`requests`] | what a new Service costs the API server |
 //! | [`scale`] | many Services at once, and what is there when a process starts |
+//! | [`asker`] | a client that asks for addresses |
 //! | [`takeover`] | the next address after the controller that decides is gone |
 //! | [`kills`] | controllers that die at any moment: no address is given twice, none changes |
 //! | [`size`] | memory and processor time of the processes |
@@ -13,6 +14,7 @@
 //! control plane; ARP is captured on the switch. Both have the same clock as the creation. Nothing
 //! forwards packets: kube-proxy would only take processor time from what is measured.
 
+mod asker;
 mod kills;
 mod latency;
 mod requests;
@@ -28,6 +30,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, bail};
 use clap::ValueEnum;
+use lab::kube::api::Refused;
 use lab::kube::{Api, Installed};
 use serde_json::{Value, json};
 
@@ -184,13 +187,26 @@ fn create(api: &Api, name: &str) -> Result<()> {
 }
 
 fn create_slice(api: &Api, name: &str) -> Result<()> {
-    api.create("/apis/discovery.k8s.io/v1/namespaces/default/endpointslices", &slice(name))?;
-    Ok(())
+    create_once(api, "/apis/discovery.k8s.io/v1/namespaces/default/endpointslices", &slice(name))
 }
 
 fn create_service(api: &Api, name: &str) -> Result<()> {
-    api.create(SERVICES, &service(name))?;
-    Ok(())
+    create_once(api, SERVICES, &service(name))
+}
+
+/// An API server that has too much to do is asked again, and may have created it already.
+fn create_once(api: &Api, collection: &str, object: &Value) -> Result<()> {
+    let end = Instant::now() + LIMIT;
+    loop {
+        match api.create(collection, object) {
+            Ok(_) => return Ok(()),
+            Err(error) => match error.downcast_ref::<Refused>().map(|refused| refused.code) {
+                Some(409) => return Ok(()),
+                Some(429) | None if Instant::now() < end => (),
+                Some(_) | None => return Err(error),
+            },
+        }
+    }
 }
 
 /// The first address in the status of a Service.
