@@ -5,11 +5,8 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use axum::http::header::{HeaderValue, USER_AGENT};
-use kube::client::ClientBuilder;
 use kube::config::{KubeConfigOptions, Kubeconfig, KubeconfigError};
 use kube::{Client, Config};
-
-use super::pace::PaceLayer;
 
 /// How long a connection to the API server may take.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
@@ -59,8 +56,7 @@ pub async fn connect_to(
     let name = concat!("ferrolb/", env!("CARGO_PKG_VERSION"));
     config.headers.push((USER_AGENT, HeaderValue::from_static(name)));
     let namespace = config.default_namespace.clone();
-    let builder = ClientBuilder::try_from(config).context("making a client for the API server")?;
-    let client = builder.with_layer(&PaceLayer::new()).build();
+    let client = Client::try_from(config).context("making a client for the API server")?;
     Ok((client, namespace))
 }
 

@@ -8,7 +8,6 @@ pub mod l2_status;
 pub mod lease;
 pub mod memberlist_secret;
 pub mod own_pod;
-mod pace;
 pub mod pool_status;
 pub mod reference;
 pub mod retry;

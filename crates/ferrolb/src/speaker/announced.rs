@@ -98,6 +98,9 @@ impl Announced {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
+    use planner::facts::lan::Announcing;
     use planner::owner::Order;
     use planner::plan::Candidacy;
 
@@ -117,6 +120,7 @@ mod tests {
                     true => Interfaces::All,
                     false => Interfaces::Named(names),
                 },
+                announcing: Announcing::default(),
             };
             (at(*last), candidacy)
         };

@@ -2,7 +2,6 @@
 //!
 //! Services are created one after the other, each when the one before is announced.
 
-use std::net::Ipv4Addr;
 use std::sync::mpsc::Receiver;
 use std::thread;
 use std::time::{Duration, Instant};
@@ -65,7 +64,7 @@ fn one(
         if object["metadata"]["name"] == name
             && let Some(given) = address(object)
         {
-            break (at, given.parse::<Ipv4Addr>()?);
+            break (at, given);
         }
     };
     let claim = capture.wait_for(LIMIT, |arp| arp.sender_ip == given && arp.is_claim())?;

@@ -5,7 +5,6 @@
 //! | [`latency`] | from a new Service to its address, and to the first ARP packet that claims it |
 //! | [`requests`] | what a new Service costs the API server |
 //! | [`scale`] | many Services at once, and what is there when a process starts |
-//! | [`asker`] | a client that asks for addresses |
 //! | [`takeover`] | the next address after the controller that decides is gone |
 //! | [`kills`] | controllers that die at any moment: no address is given twice, none changes |
 //! | [`size`] | memory and processor time of the processes |
@@ -14,7 +13,6 @@
 //! control plane; ARP is captured on the switch. Both have the same clock as the creation. Nothing
 //! forwards packets: kube-proxy would only take processor time from what is measured.
 
-mod asker;
 mod kills;
 mod latency;
 mod requests;
@@ -23,6 +21,7 @@ mod size;
 mod takeover;
 
 use std::env;
+use std::net::{IpAddr, Ipv4Addr};
 use std::path::Path;
 use std::process::{Command, ExitCode};
 use std::thread;
@@ -31,6 +30,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, Result, bail};
 use clap::ValueEnum;
 use lab::kube::api::Refused;
+use lab::kube::services::{SERVICES, address_of};
 use lab::kube::{Api, Installed};
 use serde_json::{Value, json};
 
@@ -42,9 +42,6 @@ const LIMIT: Duration = Duration::from_secs(120);
 
 /// How many nodes there are.
 const NODES: u8 = 3;
-
-/// Where Services are.
-const SERVICES: &str = "/api/v1/namespaces/default/services";
 
 /// Room for all of them.
 const SETTINGS: &str = "
@@ -209,9 +206,12 @@ fn create_once(api: &Api, collection: &str, object: &Value) -> Result<()> {
     }
 }
 
-/// The first address in the status of a Service.
-fn address(service: &Value) -> Option<&str> {
-    service["status"]["loadBalancer"]["ingress"][0]["ip"].as_str()
+/// The first address in the status of a Service; the pool has no others.
+fn address(service: &Value) -> Option<Ipv4Addr> {
+    match address_of(service)? {
+        IpAddr::V4(address) => Some(address),
+        IpAddr::V6(_) => None,
+    }
 }
 
 fn milliseconds(duration: Duration) -> f64 {

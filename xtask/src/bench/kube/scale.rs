@@ -2,25 +2,19 @@
 
 use std::collections::BTreeSet;
 use std::net::Ipv4Addr;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, ensure};
-use lab::capture::{ArpKind, Capture};
+use lab::capture::Capture;
 use lab::kube::{Api, Installed};
 use nix::sys::signal::Signal;
-use serde_json::Value;
 
-use super::asker::Asker;
 use super::{LIMIT, SERVICES, Sizes, address, create, size};
 use crate::bench::row::Row;
 
 /// Clients that create Services at the same time.
 const CLIENTS: usize = 8;
-
-/// For how many addresses a client asks; a kernel remembers about a thousand.
-const ASKED: usize = 500;
 
 /// How long creating so many may take.
 const CREATION: Duration = Duration::from_secs(600);
@@ -34,13 +28,13 @@ pub(super) fn run(
     fill(&installed, "few", sizes.few)?;
     add(size::memory(&installed, &few, 20.0, 15.0)?);
     add(vec![controller_starts(&mut installed, &few)?]);
-    add(speakers_start(&mut installed, &few, 1.0)?);
+    add(vec![speakers_start(&mut installed, &few, 1.0)?]);
     let late = fill(&installed, "many", sizes.many - sizes.few)?;
     let name = format!("{many} Services: last creation to last address");
     let method = "8 clients create those that are missing, as quickly as the API server allows";
     add(vec![Row::value("kube", name, "s", late.as_secs_f64(), 2.0).by(method)]);
     add(size::memory(&installed, &many, 60.0, 40.0)?);
-    add(speakers_start(&mut installed, &many, 4.0)?);
+    add(vec![speakers_start(&mut installed, &many, 4.0)?]);
     add(size::memory(&installed, &format!("{many} (started with)"), 60.0, 40.0)?);
     Ok(())
 }
@@ -112,87 +106,40 @@ fn wait_given(api: &Api, name: &str) -> Result<Instant> {
     Ok(Instant::now())
 }
 
-/// From the start of all speakers until the last address is answered for. They were killed, all at
-/// once: nobody holds an address when they come.
-///
-/// There is a ceiling for announcements, as they are broadcast, but none for answers. So the time
-/// until a client that asks is answered is another than that until all hosts have been told.
-fn speakers_start(installed: &mut Installed, services: &str, goal: f64) -> Result<Vec<Row>> {
+/// From the start of all speakers until the last address is claimed on the LAN. They were killed,
+/// all at once: nobody holds an address when they come.
+fn speakers_start(installed: &mut Installed, services: &str, goal: f64) -> Result<Row> {
     let Installed { speakers, installation, cluster, .. } = installed;
     for pod in speakers.iter_mut() {
         pod.process.kill()?;
     }
-    let all = addresses(cluster.plane.api())?;
-    let asked: BTreeSet<_> = all.iter().step_by(all.len().div_ceil(ASKED)).copied().collect();
-    let (capture, asker) = (Capture::start(&cluster.lan)?, Asker::new(&cluster.lan.client)?);
-    let is_over = AtomicBool::new(false);
+    let mut missing = addresses(cluster.plane.api())?;
+    let capture = Capture::start(&cluster.lan)?;
     let begin = Instant::now();
     for (pod, node) in speakers.iter_mut().zip(&cluster.lan.nodes) {
         installation.restart_speaker(pod, node, &[])?;
     }
-    let last = thread::scope(|scope| {
-        scope.spawn(|| asker.ask(&asked, &is_over));
-        let last = wait_claimed(&capture, asked.clone(), all);
-        is_over.store(true, Ordering::Relaxed);
-        last
-    })?;
-    let row = |what: &str, at: Instant, method| {
-        let name = format!("speakers start with {services} Services: last {what}");
-        let seconds = at.saturating_duration_since(begin).as_secs_f64();
-        Row::value("kube", name, "s", seconds, goal).by(method)
-    };
-    Ok(vec![
-        row(
-            "answer",
-            last.answered,
-            "all speakers were killed and start at once; a client asks for 500 of the addresses",
-        ),
-        row("announcement", last.announced, "the same; to the first announcement of the last one"),
-    ])
-}
-
-/// When the last address was claimed in each way.
-struct Last {
-    answered: Instant,
-    announced: Instant,
-}
-
-fn wait_claimed(
-    capture: &Capture,
-    mut asked: BTreeSet<Ipv4Addr>,
-    mut all: BTreeSet<Ipv4Addr>,
-) -> Result<Last> {
-    let (begin, mut looked_at) = (Instant::now(), 0);
-    let mut last = Last { answered: begin, announced: begin };
-    while !(asked.is_empty() && all.is_empty()) {
-        ensure!(
-            begin.elapsed() < LIMIT,
-            "{} addresses are not answered for, {} not announced",
-            asked.len(),
-            all.len()
-        );
+    let (mut last, mut looked_at) = (begin, 0);
+    while !missing.is_empty() {
+        ensure!(begin.elapsed() < LIMIT, "{} addresses are not claimed", missing.len());
         thread::sleep(Duration::from_millis(100));
         let new = capture.seen_after(looked_at);
         looked_at += new.len();
-        for arp in new.iter().filter(|arp| arp.is_claim()) {
-            if asked.remove(&arp.sender_ip) {
-                last.answered = last.answered.max(arp.at);
-            }
-            if arp.kind == ArpKind::Announcement && all.remove(&arp.sender_ip) {
-                last.announced = last.announced.max(arp.at);
+        for arp in new {
+            if arp.is_claim() && missing.remove(&arp.sender_ip) {
+                last = last.max(arp.at);
             }
         }
     }
-    Ok(last)
+    let name = format!("speakers start with {services} Services");
+    let method =
+        "all speakers were killed and start at once; to the first claim of the last address";
+    Ok(Row::value("kube", name, "s", (last - begin).as_secs_f64(), goal).by(method))
 }
 
 /// All addresses in statuses.
 fn addresses(api: &Api) -> Result<BTreeSet<Ipv4Addr>> {
     let list = api.get(SERVICES)?;
-    let given = list["items"].as_array().into_iter().flatten().filter_map(address_of);
+    let given = list["items"].as_array().into_iter().flatten().filter_map(address);
     Ok(given.collect())
-}
-
-fn address_of(service: &Value) -> Option<Ipv4Addr> {
-    address(service)?.parse().ok()
 }

@@ -7,17 +7,17 @@ use std::iter;
 use std::pin::pin;
 use std::time::Duration;
 
-use futures_util::StreamExt as _;
 use futures_util::future::{Either, select};
 use kube::Resource;
 use kube::api::Api;
-use kube::runtime::watcher::{self, Event, watcher};
+use kube::runtime::watcher::{self, Event};
 use planner::names::ServiceName;
 use serde::de::DeserializeOwned;
 use tokio::sync::mpsc;
 use tokio::time;
 
 use super::backoff::Backoff;
+use super::changes::{Changes, Listing};
 use super::obstacles::Obstacles;
 use super::{Kind, Seen, StatusObject};
 use crate::net::memory;
@@ -83,7 +83,7 @@ struct Follower<F> {
     round: u32,
     /// A list has begun and is not whole.
     is_listing: bool,
-    is_streaming: bool,
+    listing: Listing,
     is_unavailable: bool,
     /// Attempts that failed since something was seen.
     failures: u32,
@@ -124,7 +124,7 @@ impl<F> Follower<F> {
             known: HashMap::new(),
             round: 0,
             is_listing: false,
-            is_streaming: true,
+            listing: Listing::Streamed,
             is_unavailable: false,
             failures: 0,
             backoff: Backoff::new(),
@@ -137,18 +137,15 @@ impl<F> Follower<F> {
         K: Resource + Clone + Debug + DeserializeOwned + Send + 'static,
         F: Fn(K) -> Result<Option<Seen>, Misfit>,
     {
-        let config = match self.is_streaming {
-            true => config.clone().streaming_lists(),
-            false => config.clone(),
-        };
         self.is_listing = false;
-        let mut events = pin!(watcher(api.clone(), config));
+        let mut changes = Changes::new(api.clone(), config.clone(), self.listing);
         loop {
-            let next = match self.is_listing && self.is_streaming {
-                true => time::timeout(STREAM_PATIENCE, events.next()).await.ok().flatten(),
-                false if self.said < MANY => events.next().await,
-                false => match time::timeout(QUIET, events.next()).await {
-                    Ok(next) => next,
+            let is_streaming = self.listing == Listing::Streamed;
+            let next = match self.is_listing && is_streaming {
+                true => time::timeout(STREAM_PATIENCE, changes.next()).await.ok(),
+                false if self.said < MANY => Some(changes.next().await),
+                false => match time::timeout(QUIET, changes.next()).await {
+                    Ok(next) => Some(next),
                     Err(_) => {
                         self.said = 0;
                         memory::give_back();
@@ -157,18 +154,12 @@ impl<F> Follower<F> {
                 },
             };
             match next {
-                Some(Ok(event)) => {
-                    // The server ended the last list before it was whole.
-                    if self.is_listing && matches!(event, Event::Init) {
-                        time::sleep(self.backoff.next()).await;
-                    }
-                    self.take(event).await?;
-                }
-                Some(Err(error)) if !(self.is_streaming && is_refusal(&error)) => {
+                Some(Ok(event)) => self.take(event).await?,
+                Some(Err(error)) if !(is_streaming && is_refusal(&error)) => {
                     self.fail(&error).await?;
                 }
                 Some(Err(_)) | None => {
-                    self.is_streaming = false;
+                    self.listing = Listing::InPages;
                     return Ok(InPages);
                 }
             }
