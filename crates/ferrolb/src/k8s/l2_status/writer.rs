@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::future::BoxFuture;
-use futures_util::stream::{FuturesUnordered, StreamExt as _};
+use futures_util::stream::{self, FuturesUnordered, StreamExt as _, TryStreamExt as _};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, OwnerReference};
 use kube::api::{Api, DeleteParams, ListParams, Patch, PatchParams, PostParams};
 use kube::{Client, Error};
@@ -23,6 +23,9 @@ use crate::net::clock::Clock;
 
 /// How many requests may be under way.
 const REQUESTS: usize = 16;
+
+/// How many objects of others may be deleted at once.
+const DELETIONS: usize = 8;
 
 /// How long claims are collected before it is looked for objects that former holders left.
 const SWEEP_AFTER: Duration = Duration::from_secs(1);
@@ -280,23 +283,28 @@ async fn delete_others(
     loop {
         let page = time::timeout(WRITE_TIMEOUT, api.list_metadata(&params));
         let page = page.await.unwrap_or_else(|_| Err(too_late()))?;
-        for object in &page.items {
-            let Some(name) = &object.metadata.name else { continue };
-            if !services.contains(&labelled(&object.metadata)) {
-                continue;
-            }
-            let how = DeleteParams::default();
-            let delete = api.delete(name, &how);
-            match time::timeout(WRITE_TIMEOUT, delete).await.unwrap_or_else(|_| Err(too_late())) {
-                Err(error) if !is_missing(&error) => return Err(error),
-                Ok(_) | Err(_) => tracing::debug!(name, "deleted what another node said"),
-            }
-        }
+        let deletions = page
+            .items
+            .into_iter()
+            .filter(|object| services.contains(&labelled(&object.metadata)))
+            .filter_map(|object| object.metadata.name)
+            .map(|name| delete(api, name));
+        stream::iter(deletions).buffer_unordered(DELETIONS).try_collect::<()>().await?;
         params.continue_token = page.metadata.continue_.filter(|token| !token.is_empty());
         if params.continue_token.is_none() {
             return Ok(());
         }
     }
+}
+
+async fn delete(api: &Api<ServiceL2Status>, name: String) -> kube::Result<()> {
+    let how = DeleteParams::default();
+    let delete = time::timeout(WRITE_TIMEOUT, api.delete(&name, &how));
+    match delete.await.unwrap_or_else(|_| Err(too_late())) {
+        Err(error) if !is_missing(&error) => return Err(error),
+        Ok(_) | Err(_) => tracing::debug!(name, "deleted what another node said"),
+    }
+    Ok(())
 }
 
 fn is_missing(error: &Error) -> bool {
