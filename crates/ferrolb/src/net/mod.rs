@@ -10,6 +10,7 @@
 //! | [`groups`] | membership in multicast groups, by which NDP asks |
 //! | [`thread`] | being on time |
 //! | [`udp`] | datagrams between speakers |
+//! | [`memory`] | how the allocator uses memory, unsafe |
 //! | [`inbox`] | desired state handed to a thread, and what such a thread waits for |
 
 pub mod clock;
@@ -17,6 +18,7 @@ pub mod filter;
 pub mod groups;
 pub mod inbox;
 pub mod interfaces;
+pub mod memory;
 pub mod packet_socket;
 pub mod thread;
 pub mod udp;

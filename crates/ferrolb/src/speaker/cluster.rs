@@ -210,7 +210,7 @@ struct Cluster {
     beside: Beside,
     warning: rivals::Warning,
     /// `metadata.uid` of Services, for Events.
-    uids: BTreeMap<ServiceName, String>,
+    uids: BTreeMap<ServiceName, Box<str>>,
     metrics: metrics::Speaker,
     written: Written,
     recorder: Recorder,
@@ -264,7 +264,8 @@ impl Cluster {
             });
             match seen {
                 Seen::Service(name, Some(service)) => {
-                    self.uids.insert(name, service.metadata.uid.clone().unwrap_or_default());
+                    let uid = service.metadata.uid.as_deref().unwrap_or_default();
+                    self.uids.insert(name, uid.into());
                 }
                 Seen::Service(name, None) => _ = self.uids.remove(&name),
                 Seen::Status(object) => self.written.see(*object).await,
@@ -366,14 +367,15 @@ impl Cluster {
                  \"{node}\" with protocol \"layer2\"",
                 lack.address
             );
-            for name in &lack.services {
+            for name in lack.services.iter() {
                 let about = reference(name, &self.uids);
                 self.recorder.tell(&about, EventType::Warning, "announceFailed", message.clone());
             }
         }
         let inherited = held.iter().filter(|(_, holding)| **holding == Holding::Inherited);
         let inherited = inherited.filter_map(|(address, _)| plan.candidacies.get(address));
-        let inherited: BTreeSet<_> = inherited.flat_map(|one| one.services.clone()).collect();
+        let inherited: BTreeSet<_> =
+            inherited.flat_map(|one| one.services.iter().cloned()).collect();
         let touched = effect.diffs.iter().flat_map(touched);
         let news = self.announced.update(plan, held, touched);
         let is_stranger = self.clock.now() < proto::time::Instant::START + STRANGER;
@@ -436,8 +438,8 @@ fn remarks(keys: &[Key], punctuality: Punctuality) -> [Remark; 2] {
     [authenticated, Remark { about: "meshRealTime", reason, complaint }]
 }
 
-fn reference(name: &ServiceName, uids: &BTreeMap<ServiceName, String>) -> Reference {
-    Reference::service(name, uids.get(name).map_or("", String::as_str))
+fn reference(name: &ServiceName, uids: &BTreeMap<ServiceName, Box<str>>) -> Reference {
+    Reference::service(name, uids.get(name).map_or("", |uid| uid))
 }
 
 /// The status objects of this node; they are written once the Pod that owns them is known.

@@ -1,8 +1,8 @@
 //! Addresses that a node may announce and has no interface for.
 
-use std::collections::BTreeSet;
 use std::fmt;
 use std::net::IpAddr;
+use std::sync::Arc;
 
 use planner::names::{NodeName, ServiceName};
 use planner::plan::{Candidacy, Interfaces};
@@ -16,7 +16,7 @@ pub struct Lack {
     /// The address.
     pub address: IpAddr,
     /// Services at the address.
-    pub services: BTreeSet<ServiceName>,
+    pub services: Arc<[ServiceName]>,
     /// Whether the interfaces are named, and the node has none of them; not even one that is down.
     pub is_misnamed: bool,
     /// Whether the node is the first candidate.

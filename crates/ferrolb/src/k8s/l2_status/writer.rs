@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::future::BoxFuture;
-use futures_util::stream::{FuturesUnordered, StreamExt as _};
+use futures_util::stream::{self, FuturesUnordered, StreamExt as _, TryStreamExt as _};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, OwnerReference};
 use kube::api::{Api, DeleteParams, ListParams, PartialObjectMeta, Patch, PatchParams, PostParams};
 use kube::{Client, Error};
@@ -24,6 +24,9 @@ use crate::net::clock::Clock;
 
 /// How many requests may be under way.
 const REQUESTS: usize = 16;
+
+/// How many objects of others may be deleted at once.
+const DELETIONS: usize = 8;
 
 /// How long claims are collected before it is looked for objects that former holders left.
 const SWEEP_AFTER: Duration = Duration::from_secs(1);
@@ -286,13 +289,17 @@ async fn delete_others(
         let is_theirs = services.contains(&labelled(&object.metadata));
         object.metadata.name.filter(|_| is_theirs)
     };
-    for name in pages::all(params, list, theirs).await? {
-        let how = DeleteParams::default();
-        let delete = api.delete(&name, &how);
-        match time::timeout(WRITE_TIMEOUT, delete).await.unwrap_or_else(|_| Err(too_late())) {
-            Err(error) if !is_missing(&error) => return Err(error),
-            Ok(_) | Err(_) => tracing::debug!(name, "deleted what another node said"),
-        }
+    let names = pages::all(params, list, theirs).await?;
+    let deletions = names.into_iter().map(|name| delete(api, name));
+    stream::iter(deletions).buffer_unordered(DELETIONS).try_collect().await
+}
+
+async fn delete(api: &Api<ServiceL2Status>, name: String) -> kube::Result<()> {
+    let how = DeleteParams::default();
+    let delete = time::timeout(WRITE_TIMEOUT, api.delete(&name, &how));
+    match delete.await.unwrap_or_else(|_| Err(too_late())) {
+        Err(error) if !is_missing(&error) => return Err(error),
+        Ok(_) | Err(_) => tracing::debug!(name, "deleted what another node said"),
     }
     Ok(())
 }
