@@ -7,6 +7,7 @@
 //! ```
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+use std::fs;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
@@ -23,19 +24,23 @@ const ADDRESS: &str = "192.0.2.200";
 struct Bench {
     lan: Lan,
     speaker: Ferrolb,
-    _manifests: TempDir,
+    manifests: TempDir,
 }
 
 impl Bench {
     fn start() -> Self {
         let manifests = tempfile::tempdir().unwrap();
-        std::fs::write(manifests.path().join("all.yaml"), MANIFESTS).unwrap();
+        fs::write(manifests.path().join("all.yaml"), MANIFESTS).unwrap();
         let lan = Lan::with_nodes(1).unwrap();
         let node = &lan.node("a").host;
         let speaker = Ferrolb::start(node, &binary().unwrap(), manifests.path(), &[]).unwrap();
-        let bench = Self { lan, speaker, _manifests: manifests };
+        let bench = Self { lan, speaker, manifests };
         bench.says("cannot be announced by `node-a`");
         bench
+    }
+
+    fn write(&self, manifests: &str) {
+        fs::write(self.manifests.path().join("all.yaml"), manifests).unwrap();
     }
 
     fn node(&self) -> &Netns {
@@ -121,7 +126,7 @@ spec: {addresses: [192.0.2.200/32]}
 apiVersion: metallb.io/v1beta1
 kind: L2Advertisement
 metadata: {name: all}
-spec: {interfaces: [lan0, lan1, lan0.7]}
+spec: {interfaces: ["lan*", "!lan9"]}
 ---
 apiVersion: v1
 kind: Service
@@ -158,6 +163,28 @@ fn an_interface_that_appears_goes_down_is_renamed_or_deleted_counts_at_once() {
     ip(bench.node(), "link del lan1");
     bench.lay_cable();
     bench.until_answers("far0", Some(bench.mac("lan0")));
+}
+
+#[test]
+fn interfaces_are_selected_by_pattern_and_by_subnet() {
+    require!(peers);
+    let bench = Bench::start();
+    bench.lay_cable();
+    bench.until_answers("far0", Some(bench.mac("lan0")));
+    ip(bench.node(), "link set lan0 down");
+    ip(bench.node(), "link set lan0 name lan9 up");
+    bench.until_answers("far0", None);
+
+    let manifests = MANIFESTS.replace("interfaces: [", "requireSubnet: true, interfaces: [");
+    bench.write(&manifests);
+    ip(bench.node(), "link set lan9 down");
+    ip(bench.node(), "link set lan9 name lan1 up");
+    bench.says("requires an interface in the subnet of the address");
+    assert_eq!(bench.answers("far0"), None);
+    ip(bench.node(), "address add 192.0.2.3/24 dev lan1");
+    bench.until_answers("far0", Some(bench.mac("lan1")));
+    ip(bench.node(), "address del 192.0.2.3/24 dev lan1");
+    bench.until_answers("far0", None);
 }
 
 #[test]
