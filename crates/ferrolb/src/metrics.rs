@@ -21,6 +21,7 @@ use prometheus::{
 use proto::l2::Ignored;
 use proto::mesh::seal::Refused;
 
+use crate::speaker::Unfit;
 use crate::speaker::mesh::Punctuality;
 
 use self::addresses::Addresses;
@@ -332,6 +333,7 @@ pub struct Speaker {
     process: Process,
     ignored: IntCounterVec,
     send_errors: IntCounterVec,
+    unfit: IntGaugeVec,
     mesh: Mesh,
 }
 
@@ -373,6 +375,11 @@ impl Speaker {
     pub fn new(node: NodeName) -> prometheus::Result<Self> {
         let process = Process::new(Addresses::on(node))?;
         let registry = &process.registry;
+        let unfit = gauges(
+            "ferrolb_layer2_unfit_addresses",
+            "Addresses that this node is a candidate for and cannot answer for, by reason.",
+            &["reason"],
+        )?;
         let by = |name: &str, help: &str, label: &str| {
             added(registry, IntCounterVec::new(Opts::new(name, help), &[label])?)
         };
@@ -387,6 +394,7 @@ impl Speaker {
                 "Frames of ARP and NDP that could not be sent, by interface.",
                 "interface",
             )?,
+            unfit: added(registry, unfit)?,
             mesh: Mesh::new(registry)?,
             process,
         })
@@ -405,6 +413,17 @@ impl Speaker {
     /// Shows how many other speakers are heard.
     pub fn mesh_peers_heard(&self, peers: usize) {
         self.mesh.peers_heard.set(i64::try_from(peers).unwrap_or(i64::MAX));
+    }
+
+    /// Shows why this node cannot answer for addresses that it is a candidate for.
+    pub fn unfit(&self, reasons: impl IntoIterator<Item = Unfit>) {
+        let mut counts: BTreeMap<_, i64> = Unfit::ALL.map(|why| (why, 0)).into();
+        for why in reasons {
+            *counts.entry(why).or_default() += 1;
+        }
+        for (why, count) in counts {
+            self.unfit.with_label_values(&[why.label()]).set(count);
+        }
     }
 
     /// Shows whether heartbeats go before all other work.

@@ -27,9 +27,12 @@ use super::announced::{Announced, News};
 use super::beside::Beside;
 use super::bgp_extras;
 use super::excluded::{self, Excluded};
+use super::fitness::summary;
 use super::held::{Held, Holding};
 use super::mesh::Punctuality;
-use super::{Effect, Given, Identity, Keys, Observers, Speaker, may_answer_arp, touched};
+use super::{
+    Effect, Given, Identity, Keys, Lack, Observers, Speaker, Unfit, may_answer_arp, touched,
+};
 use crate::args;
 use crate::http::{self, Reach, tls};
 use crate::k8s::client;
@@ -313,8 +316,6 @@ impl Cluster {
         let observers = Observers { held: Arc::clone(&self.held), metrics: self.metrics.clone() };
         let mut speaker =
             Speaker::start(self.identity.clone(), facts, &self.interfaces, Some(observers))?;
-        let remarks = remarks(&self.identity.keys, speaker.punctuality());
-        self.written.reporter.remark(remarks.to_vec());
         let effect = speaker.begin();
         tracing::info!(addresses = speaker.planner().plan().candidacies.len(), "all was seen");
         self.speaker = Some(speaker);
@@ -356,17 +357,26 @@ impl Cluster {
     /// Tells others what has been done.
     async fn follow_up(&mut self, effect: Effect, held: &BTreeMap<IpAddr, Holding>) {
         let Some(speaker) = &self.speaker else { return };
+        let remarks = remarks(&self.identity.keys, speaker.punctuality(), speaker.lacks());
+        self.written.reporter.remark(remarks.to_vec());
+        self.metrics.unfit(speaker.lacks().values().map(|lack| lack.why));
         let plan = speaker.planner().plan();
         for left in effect.diffs.iter().flat_map(|diff| &diff.silences_added) {
             tracing::debug!("{left}");
         }
         let node = &self.identity.node;
-        for lack in effect.lacks.iter().filter(|lack| lack.is_misnamed && lack.is_first) {
-            let message = format!(
-                "the interfaces specified by LB IP \"{}\" doesn't exist in assigned node \
-                 \"{node}\" with protocol \"layer2\"",
-                lack.address
-            );
+        for lack in effect.lacks.iter().filter(|lack| lack.is_first) {
+            let message = match lack.why {
+                // As MetalLB has it, and others look for it.
+                Unfit::NoSuchInterface => format!(
+                    "the interfaces specified by LB IP \"{}\" doesn't exist in assigned node \
+                     \"{node}\" with protocol \"layer2\"",
+                    lack.address
+                ),
+                Unfit::NoInterfaceInSubnet => lack.to_string(),
+                // It comes and goes with a cable, and another node takes over.
+                Unfit::NoUsableInterface => continue,
+            };
             for name in lack.services.iter() {
                 let about = reference(name, &self.uids);
                 self.recorder.tell(&about, EventType::Warning, "announceFailed", message.clone());
@@ -376,7 +386,7 @@ impl Cluster {
         let inherited = inherited.filter_map(|(address, _)| plan.candidacies.get(address));
         let inherited: BTreeSet<_> =
             inherited.flat_map(|one| one.services.iter().cloned()).collect();
-        let touched = effect.diffs.iter().flat_map(touched);
+        let touched = effect.diffs.iter().flat_map(touched).chain(effect.moved);
         let news = self.announced.update(plan, held, touched);
         let is_stranger = self.clock.now() < proto::time::Instant::START + STRANGER;
         for (name, news) in news {
@@ -388,7 +398,7 @@ impl Cluster {
                 let about = reference(&name, &self.uids);
                 self.recorder.tell(&about, EventType::Normal, "nodeAssigned", message);
             }
-            let interfaces = self.announced.interfaces(plan, &name);
+            let interfaces = self.announced.interfaces(plan, &name, &self.interfaces);
             self.written.order(Order::Want(name.clone(), interfaces)).await;
             if inherited.contains(&name) || news == News::Gained && is_stranger {
                 self.written.order(Order::Inherit(name)).await;
@@ -422,9 +432,9 @@ impl Cluster {
 }
 
 /// How well other speakers can be trusted, and this one.
-fn remarks(keys: &[Key], punctuality: Punctuality) -> [Remark; 2] {
+fn remarks(keys: &[Key], punctuality: Punctuality, lacks: &BTreeMap<IpAddr, Lack>) -> [Remark; 3] {
     let (reason, complaint) = match keys {
-        [] => ("NoKey", Some("other speakers are believed without a key")),
+        [] => ("NoKey", Some("other speakers are believed without a key".into())),
         [..] => ("KeyGiven", None),
     };
     let authenticated = Remark { about: "meshAuthenticated", reason, complaint };
@@ -432,10 +442,15 @@ fn remarks(keys: &[Key], punctuality: Punctuality) -> [Remark; 2] {
         Punctuality::RealTime => ("RealTime", None),
         Punctuality::BestEffort => {
             let late = "heartbeats may be late while the node is busy: no real-time scheduling";
-            ("BestEffort", Some(late))
+            ("BestEffort", Some(late.into()))
         }
     };
-    [authenticated, Remark { about: "meshRealTime", reason, complaint }]
+    let real_time = Remark { about: "meshRealTime", reason, complaint };
+    let (reason, complaint) = match summary(lacks) {
+        None => ("Fit", None),
+        Some((why, sentence)) => (why.reason(), Some(sentence.into())),
+    };
+    [authenticated, real_time, Remark { about: "layer2Fit", reason, complaint }]
 }
 
 fn reference(name: &ServiceName, uids: &BTreeMap<ServiceName, Box<str>>) -> Reference {

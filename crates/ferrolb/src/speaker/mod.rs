@@ -9,10 +9,10 @@ mod beside;
 mod bgp_extras;
 pub mod cluster;
 mod excluded;
+mod fitness;
 pub mod held;
 mod keys;
 pub mod l2;
-mod lack;
 pub mod mesh;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
@@ -25,7 +25,7 @@ use anyhow::{Context as _, bail};
 use planner::announce::Planner;
 use planner::facts::{Change, Facts};
 use planner::names::NodeName;
-use planner::plan::{Candidacy, Interfaces, PlanDiff};
+use planner::plan::{Candidacy, PlanDiff};
 use proto::mesh::Station;
 use proto::mesh::ownership;
 use proto::mesh::seal::Key;
@@ -37,11 +37,12 @@ use crate::net::inbox::Inbox;
 use crate::net::interfaces::Interface;
 use crate::net::packet_socket;
 
+use fitness::{fitness, selected};
 use held::Held;
 use mesh::Punctuality;
 
+pub use fitness::{Lack, Unfit};
 pub use keys::{Given, Keys};
-pub use lack::Lack;
 
 /// Who a speaker is.
 #[derive(Clone, Debug)]
@@ -73,6 +74,8 @@ pub struct Effect {
     pub diffs: Vec<PlanDiff>,
     /// Addresses that the node lacks an interface for, and did not before.
     pub lacks: Vec<Lack>,
+    /// Addresses that are answered for on other interfaces than before.
+    pub moved: BTreeSet<IpAddr>,
 }
 
 /// The plan of one node, and the threads that carry it out.
@@ -141,7 +144,7 @@ impl Speaker {
         self.l2.update(|orders| orders.interfaces = Some(self.interfaces.clone()));
         self.tell_ranges();
         self.tell_stations();
-        Effect { diffs: Vec::new(), lacks: self.tell(&all) }
+        Effect { lacks: self.tell(&all), ..Effect::default() }
     }
 
     /// Makes the threads want what the plan says after these changes.
@@ -157,7 +160,7 @@ impl Speaker {
         }
         let touched = diffs.iter().flat_map(touched).collect();
         let lacks = self.tell(&touched);
-        Effect { diffs, lacks }
+        Effect { diffs, lacks, ..Effect::default() }
     }
 
     /// Makes the threads use these interfaces.
@@ -168,12 +171,21 @@ impl Speaker {
         let before = std::mem::replace(&mut self.interfaces, interfaces.to_vec());
         self.l2.update(|orders| orders.interfaces = Some(self.interfaces.clone()));
         let candidacies = self.planner.plan().candidacies.iter();
-        let differs = |candidacy: &Candidacy| {
-            is_fit(&before, candidacy) != is_fit(&self.interfaces, candidacy)
+        let differs = |(at, candidacy): &(&IpAddr, &Candidacy)| {
+            let names = |interfaces: &[Interface]| -> Vec<_> {
+                let selected = selected(**at, &candidacy.interfaces, interfaces);
+                selected.map(|interface| interface.name.clone()).collect()
+            };
+            names(&before) != names(&self.interfaces)
         };
-        let touched = candidacies.filter(|(_, one)| differs(one)).map(|(at, _)| *at).collect();
-        let lacks = self.tell(&touched);
-        Effect { diffs: Vec::new(), lacks }
+        let moved: BTreeSet<_> = candidacies.filter(differs).map(|(at, _)| *at).collect();
+        let lacks = self.tell(&moved);
+        Effect { lacks, moved, ..Effect::default() }
+    }
+
+    /// Addresses that the node lacks an interface for.
+    pub fn lacks(&self) -> &BTreeMap<IpAddr, Lack> {
+        &self.lacks
     }
 
     /// Hands everything over to the other nodes and ends the threads. Blocks for at most a little
@@ -207,7 +219,7 @@ impl Speaker {
             let planned = self.planner.plan().candidacies.get(at);
             let candidacy = planned.map(|planned| ownership::Candidacy {
                 order: planned.order.iter().filter_map(|node| self.names.of(node)).collect(),
-                is_fit: is_fit(&self.interfaces, planned),
+                is_fit: fitness(*at, &planned.interfaces, &self.interfaces).is_ok(),
             });
             let lack = planned.and_then(|one| Lack::of(*at, one, &self.node, &self.interfaces));
             candidacies.insert(*at, candidacy);
@@ -305,21 +317,6 @@ impl Names {
 fn scope(planned: &Candidacy) -> l2::Scope {
     let Candidacy { interfaces, announcing, .. } = planned;
     l2::Scope { interfaces: interfaces.clone(), announcing: *announcing }
-}
-
-/// Whether one of `interfaces` can answer for an address.
-fn is_fit(interfaces: &[Interface], candidacy: &Candidacy) -> bool {
-    interfaces.iter().any(|interface| is_usable(interface, &candidacy.interfaces))
-}
-
-/// Whether an address that may be answered for on `wanted` can be on `interface`. Without carrier
-/// nobody would hear the answer: another node is to have the address.
-fn is_usable(interface: &Interface, wanted: &Interfaces) -> bool {
-    let is_wanted = match wanted {
-        Interfaces::All => true,
-        Interfaces::Named(names) => names.contains(&interface.name),
-    };
-    is_wanted && interface.can_arp && interface.is_running
 }
 
 #[cfg(test)]
