@@ -8,6 +8,7 @@
 //! | [`packet_socket`] | ARP or NDP frames of one interface (`AF_PACKET`) |
 //! | [`filter`] | which of these frames the kernel hands over |
 //! | [`groups`] | membership in multicast groups, by which NDP asks |
+//! | [`tcp`] | connections with routers |
 //! | [`thread`] | being on time |
 //! | [`udp`] | datagrams between speakers |
 //! | [`inbox`] | desired state handed to a thread, and what such a thread waits for |
@@ -18,5 +19,6 @@ pub mod groups;
 pub mod inbox;
 pub mod interfaces;
 pub mod packet_socket;
+pub mod tcp;
 pub mod thread;
 pub mod udp;
