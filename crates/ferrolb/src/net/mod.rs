@@ -3,6 +3,7 @@
 //!
 //! | file | what |
 //! | --- | --- |
+//! | [`addresses`] | addresses of the interface that a connection leaves by |
 //! | [`clock`] | the time, the only place that asks for it |
 //! | [`interfaces`] | the table of network interfaces, kept fresh by netlink |
 //! | [`packet_socket`] | ARP or NDP frames of one interface (`AF_PACKET`) |
@@ -13,6 +14,7 @@
 //! | [`udp`] | datagrams between speakers |
 //! | [`inbox`] | desired state handed to a thread, and what such a thread waits for |
 
+pub mod addresses;
 pub mod clock;
 pub mod filter;
 pub mod groups;

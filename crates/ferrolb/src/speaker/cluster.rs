@@ -28,7 +28,7 @@ use super::beside::Beside;
 use super::excluded::{self, Excluded};
 use super::held::{Held, Holding};
 use super::mesh::Punctuality;
-use super::{Effect, Given, Identity, Keys, Observers, Speaker, may_answer_arp, touched};
+use super::{Effect, Given, Identity, Keys, Observers, Speaker, bgp, may_answer_arp, touched};
 use crate::args;
 use crate::http::{self, Reach, tls};
 use crate::k8s::client;
@@ -205,6 +205,7 @@ struct Cluster {
     /// Once everything has been seen.
     speaker: Option<Speaker>,
     held: Arc<Held>,
+    sessions: Arc<bgp::Sessions>,
     announced: Announced,
     beside: Beside,
     warning: rivals::Warning,
@@ -234,6 +235,7 @@ impl Cluster {
             facts: Facts::default(),
             speaker: None,
             held: Arc::default(),
+            sessions: Arc::default(),
             announced: Announced::default(),
             beside: Beside::default(),
             warning,
@@ -308,7 +310,11 @@ impl Cluster {
     /// Starts announcing.
     async fn begin(&mut self) -> io::Result<()> {
         let facts = std::mem::take(&mut self.facts);
-        let observers = Observers { held: Arc::clone(&self.held), metrics: self.metrics.clone() };
+        let observers = Observers {
+            held: Arc::clone(&self.held),
+            metrics: self.metrics.clone(),
+            sessions: Arc::clone(&self.sessions),
+        };
         let mut speaker =
             Speaker::start(self.identity.clone(), facts, &self.interfaces, Some(observers))?;
         let remarks = remarks(&self.identity.keys, speaker.punctuality());
@@ -407,11 +413,7 @@ impl Cluster {
         for problem in self.problems.news(self.live.problems().map(ToString::to_string)) {
             tracing::error!("{problem}");
         }
-        let peers = self.live.settings().peers.keys();
-        let unspoken = peers.map(|peer| {
-            format!("BGPPeer {peer}: BGP is not spoken yet, so this router is told nothing")
-        });
-        let warnings = self.live.warnings().map(ToString::to_string).chain(unspoken);
+        let warnings = self.live.warnings().map(ToString::to_string);
         for warning in self.warnings.news(warnings) {
             tracing::warn!("{warning}");
         }
