@@ -17,7 +17,7 @@ metadata:
   namespace: ferrolb-system
 spec:
   addresses:
-  - 198.51.100.1-198.51.100.99
+  - 198.51.100.0/24
 ---
 apiVersion: metallb.io/v1beta1
 kind: BGPAdvertisement
@@ -66,6 +66,21 @@ impl Manifests {
         manifests.edit("pool.yaml", |_| String::from(ROUTED_POOL))?;
         manifests.edit("web.yaml", |text| ask_for(&text, "198.51.100.1"))?;
         manifests.write("peers.yaml", peers)?;
+        Ok(manifests)
+    }
+
+    /// The same with a second address for the Service, `2001:db8::1`.
+    pub fn routed_dual_stack(peers: &str) -> Result<Self> {
+        let manifests = Self::routed(peers)?;
+        manifests.edit("pool.yaml", |text| {
+            let v4 = "  - 198.51.100.0/24\n";
+            text.replace(v4, &format!("{v4}  - 2001:db8::1-2001:db8::99\n"))
+        })?;
+        manifests.edit("web.yaml", |text| {
+            let kind = "  type: LoadBalancer\n";
+            let text = text.replace(kind, &format!("{kind}  ipFamilyPolicy: RequireDualStack\n"));
+            text.replace("198.51.100.1\n", "198.51.100.1,2001:db8::1\n")
+        })?;
         Ok(manifests)
     }
 

@@ -14,6 +14,7 @@ mod keys;
 pub mod l2;
 mod lack;
 pub mod mesh;
+mod routed;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::io;

@@ -9,7 +9,7 @@ use std::time::Duration;
 use planner::facts::bgp::PeerAddress;
 use planner::names::PeerName;
 use proto::bgp::session::{
-    Connected, ConnectionId, End, Event, Input, Leave, Openings, Output, Session, State, Stop,
+    Connected, ConnectionId, Down, End, Event, Input, Leave, Openings, Output, Session, State, Stop,
 };
 use proto::bgp::{Family, NextHops};
 use proto::time::{Instant, earliest};
@@ -68,10 +68,6 @@ impl Peer {
 
     pub(super) fn name(&self) -> &PeerName {
         &self.name
-    }
-
-    pub(super) fn settings(&self) -> &Settings {
-        &self.settings
     }
 
     /// Takes other settings, without a reset where that is possible.
@@ -330,7 +326,6 @@ impl Peer {
             Ok(next_hops) => next_hops,
             Err(error) => return self.fail(&error),
         };
-        self.failure = None;
         self.ids += 1;
         let id = ConnectionId(self.ids);
         let over = match stream.peer().map(|peer| peer.is_ipv4()) {
@@ -367,19 +362,24 @@ impl Peer {
     }
 
     fn fail(&mut self, error: &io::Error) {
-        let failure = error.to_string();
+        self.complain(format!("no connection: {error}"));
+    }
+
+    /// Says why there is no session, each reason once.
+    fn complain(&mut self, failure: String) {
         if self.failure.as_ref() != Some(&failure) {
-            tracing::warn!(peer = %self.name, at = self.settings.label(), "no connection: {failure}");
+            tracing::warn!(peer = %self.name, at = self.settings.label(), "{failure}");
         }
         self.is_touched = true;
         self.failure = Some(failure);
     }
 
     fn hear(&mut self, now: Instant, event: &Event) {
-        let peer = &self.name;
+        let peer = self.name.clone();
         match event {
             Event::State { from, to } => tracing::debug!(%peer, "from {from} to {to}"),
             Event::Established(agreed) => {
+                self.failure = None;
                 let families: Vec<_> = agreed.families.iter().map(ToString::to_string).collect();
                 tracing::info!(
                     %peer,
@@ -394,7 +394,9 @@ impl Peer {
                 }
             }
             Event::Down(down) => tracing::warn!(%peer, "session lost: {down}"),
-            Event::Failed(down) => tracing::debug!(%peer, "no session: {down}"),
+            // What the kernel said of it was told.
+            Event::Failed(Down::ConnectFailed) => (),
+            Event::Failed(down) => self.complain(format!("no session: {down}")),
             Event::EndOfRibSent(family) => tracing::debug!(%peer, %family, "all routes are sent"),
             Event::EndOfRibReceived(family) => tracing::debug!(%peer, %family, "it has told all"),
             Event::Malformed { fault, body } => {
