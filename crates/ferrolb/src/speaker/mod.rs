@@ -1,11 +1,12 @@
 //! The loop of one node: facts, plan, engines.
 //!
 //! [`Speaker::apply`] takes what is new about the facts, and hands each thread what that changes for
-//! it: [`mesh`] decides which addresses this node holds, [`l2`] answers for those. What it costs
-//! depends on what is new, not on how many Services there are.
+//! it: [`mesh`] decides which addresses this node holds, [`l2`] answers for those, [`bgp`] tells
+//! routers. What it costs depends on what is new, not on how many Services there are.
 
 mod announced;
 mod beside;
+pub mod bgp;
 mod bgp_extras;
 pub mod cluster;
 mod excluded;
@@ -14,6 +15,7 @@ pub mod held;
 mod keys;
 pub mod l2;
 pub mod mesh;
+mod routed;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::io;
@@ -65,6 +67,8 @@ pub struct Observers {
     pub held: Arc<Held>,
     /// What is sent for them.
     pub metrics: metrics::Speaker,
+    /// How the sessions with routers are.
+    pub sessions: Arc<bgp::Sessions>,
 }
 
 /// What [`Speaker::apply`] did.
@@ -87,6 +91,8 @@ pub struct Speaker {
     lacks: BTreeMap<IpAddr, Lack>,
     mesh: Arc<Inbox<mesh::Orders>>,
     l2: Arc<Inbox<l2::Orders>>,
+    bgp: Arc<Inbox<bgp::Orders>>,
+    wanted: bgp::Wanted,
     threads: Vec<JoinHandle<()>>,
     punctuality: Punctuality,
 }
@@ -106,6 +112,8 @@ impl Speaker {
         let Identity { node, station, mesh_port, keys } = identity;
         let clock = Clock::start();
         let (mesh, l2) = (Arc::new(Inbox::<mesh::Orders>::new()?), Arc::new(Inbox::new()?));
+        let bgp = Arc::new(Inbox::<bgp::Orders>::new()?);
+        let sessions = observers.as_ref().map(|to| Arc::clone(&to.sessions)).unwrap_or_default();
         let (held, metrics) = observers.map(|to| (to.held, to.metrics)).unzip();
         let listeners = mesh::Listeners { l2: Arc::clone(&l2), held, metrics: metrics.clone() };
         mesh.update(|orders| orders.keys = Some(keys));
@@ -116,11 +124,25 @@ impl Speaker {
         if let Some(metrics) = metrics {
             metrics.mesh_punctuality(punctuality);
         }
-        let threads = vec![answering, hearing];
+        let speaking = bgp::start(clock, Arc::clone(&bgp), sessions)?;
+        let threads = vec![answering, hearing, speaking];
+        let wanted = bgp::Wanted::new(node.clone(), Arc::clone(&bgp));
         let planner = Planner::new(node.clone(), facts);
         let (names, lacks) = (Names::default(), BTreeMap::new());
         let interfaces = interfaces.to_vec();
-        Ok(Self { node, planner, interfaces, names, lacks, mesh, l2, threads, punctuality })
+        Ok(Self {
+            node,
+            planner,
+            interfaces,
+            names,
+            lacks,
+            mesh,
+            l2,
+            bgp,
+            wanted,
+            threads,
+            punctuality,
+        })
     }
 
     /// Makes speakers know each other by these keys, the newest first.
@@ -144,6 +166,7 @@ impl Speaker {
         self.l2.update(|orders| orders.interfaces = Some(self.interfaces.clone()));
         self.tell_ranges();
         self.tell_stations();
+        self.wanted.begin(&self.planner);
         Effect { lacks: self.tell(&all), ..Effect::default() }
     }
 
@@ -158,6 +181,7 @@ impl Speaker {
         if is_about_stations {
             self.tell_stations();
         }
+        self.wanted.tell(&self.planner, &diffs);
         let touched = diffs.iter().flat_map(touched).collect();
         let lacks = self.tell(&touched);
         Effect { diffs, lacks, ..Effect::default() }
@@ -189,8 +213,9 @@ impl Speaker {
     }
 
     /// Hands everything over to the other nodes and ends the threads. Blocks for at most a little
-    /// more than a second.
+    /// more than five seconds.
     pub fn leave(self) {
+        self.bgp.update(bgp::Orders::leave);
         self.mesh.update(|orders| orders.leave = true);
         for thread in self.threads {
             // A thread that panicked has already said so.
