@@ -19,8 +19,8 @@ use prometheus::{
 use proto::l2::Ignored;
 use proto::mesh::seal::Refused;
 
-use crate::speaker::Unfit;
 use crate::speaker::mesh::Punctuality;
+use crate::speaker::{Unfit, Verdict};
 
 /// How long a decision may take, in seconds: from one Service to a whole large cluster.
 const DECISION_BUCKETS: [f64; 8] = [0.000_1, 0.000_5, 0.002, 0.01, 0.05, 0.2, 1.0, 5.0];
@@ -329,6 +329,7 @@ pub struct Speaker {
     ignored: IntCounterVec,
     send_errors: IntCounterVec,
     unfit: IntGaugeVec,
+    data_plane: IntGaugeVec,
     mesh: Mesh,
     /// What has series.
     known: Arc<Mutex<Announced>>,
@@ -385,6 +386,11 @@ impl Speaker {
             "Addresses that this node is a candidate for and cannot answer for, by reason.",
             &["reason"],
         )?;
+        let data_plane = gauges(
+            "ferrolb_data_plane_state",
+            "1 for the state in which this node's kube-proxy is, as far as it is known.",
+            &["state"],
+        )?;
         let by = |name: &str, help: &str, label: &str| {
             added(registry, IntCounterVec::new(Opts::new(name, help), &[label])?)
         };
@@ -418,6 +424,7 @@ impl Speaker {
                 "interface",
             )?,
             unfit: added(registry, unfit)?,
+            data_plane: added(registry, data_plane)?,
             mesh: Mesh::new(registry)?,
             known: Arc::default(),
             process,
@@ -447,6 +454,14 @@ impl Speaker {
         }
         for (why, count) in counts {
             self.unfit.with_label_values(&[why.label()]).set(count);
+        }
+    }
+
+    /// Shows whether this node forwards.
+    pub fn data_plane(&self, verdict: Verdict) {
+        for other in Verdict::ALL {
+            let is_so = i64::from(other == verdict);
+            self.data_plane.with_label_values(&[other.label()]).set(is_so);
         }
     }
 

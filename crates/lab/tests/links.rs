@@ -126,7 +126,7 @@ spec: {addresses: [192.0.2.200/32]}
 apiVersion: metallb.io/v1beta1
 kind: L2Advertisement
 metadata: {name: all}
-spec: {interfaces: ["lan*", "!lan9"]}
+spec: {interfaces: ['lan*', '!lan9']}
 ---
 apiVersion: v1
 kind: Service

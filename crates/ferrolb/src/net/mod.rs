@@ -8,6 +8,7 @@
 //! | [`packet_socket`] | ARP or NDP frames of one interface (`AF_PACKET`) |
 //! | [`filter`] | which of these frames the kernel hands over |
 //! | [`groups`] | membership in multicast groups, by which NDP asks |
+//! | [`http_status`] | what an HTTP server says, as far as its status code |
 //! | [`thread`] | being on time |
 //! | [`udp`] | datagrams between speakers |
 //! | [`inbox`] | desired state handed to a thread, and what such a thread waits for |
@@ -15,6 +16,7 @@
 pub mod clock;
 pub mod filter;
 pub mod groups;
+pub mod http_status;
 pub mod inbox;
 pub mod interfaces;
 pub mod packet_socket;

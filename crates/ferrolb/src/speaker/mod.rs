@@ -7,6 +7,7 @@
 mod announced;
 mod beside;
 pub mod cluster;
+mod data_plane;
 mod excluded;
 mod fitness;
 pub mod held;
@@ -40,6 +41,7 @@ use fitness::{fitness, selected};
 use held::Held;
 use mesh::Punctuality;
 
+pub use data_plane::{Check, Verdict};
 pub use fitness::{Lack, Unfit};
 pub use keys::{Given, Keys};
 
@@ -84,6 +86,7 @@ pub struct Speaker {
     interfaces: Vec<Interface>,
     names: Names,
     lacks: BTreeMap<IpAddr, Lack>,
+    data_plane: Verdict,
     mesh: Arc<Inbox<mesh::Orders>>,
     l2: Arc<Inbox<l2::Orders>>,
     threads: Vec<JoinHandle<()>>,
@@ -118,8 +121,18 @@ impl Speaker {
         let threads = vec![answering, hearing];
         let planner = Planner::new(node.clone(), facts);
         let (names, lacks) = (Names::default(), BTreeMap::new());
-        let interfaces = interfaces.to_vec();
-        Ok(Self { node, planner, interfaces, names, lacks, mesh, l2, threads, punctuality })
+        Ok(Self {
+            node,
+            planner,
+            interfaces: interfaces.to_vec(),
+            names,
+            lacks,
+            data_plane: Verdict::Unseen,
+            mesh,
+            l2,
+            threads,
+            punctuality,
+        })
     }
 
     /// Makes speakers know each other by these keys, the newest first.
@@ -182,6 +195,21 @@ impl Speaker {
         Effect { lacks, moved, ..Effect::default() }
     }
 
+    /// Makes the threads leave all addresses to other nodes if this one does not forward, as far as
+    /// others can have them.
+    pub fn use_data_plane(&mut self, verdict: Verdict) {
+        let was_fit = std::mem::replace(&mut self.data_plane, verdict).is_fit();
+        if was_fit == verdict.is_fit() {
+            return;
+        }
+        let all: BTreeSet<_> = self.planner.plan().candidacies.keys().copied().collect();
+        if verdict.is_fit() {
+            let none = all.iter().map(|at| (*at, None));
+            self.mesh.update(|orders| orders.last_resort.extend(none));
+        }
+        self.tell(&all);
+    }
+
     /// Addresses that the node lacks an interface for.
     pub fn lacks(&self) -> &BTreeMap<IpAddr, Lack> {
         &self.lacks
@@ -213,13 +241,20 @@ impl Speaker {
     /// cannot answer for since now.
     fn tell(&mut self, touched: &BTreeSet<IpAddr>) -> Vec<Lack> {
         let (mut candidacies, mut scopes) = (mesh::Candidacies::new(), BTreeMap::new());
-        let mut news = Vec::new();
+        let (mut last_resort, mut news) = (mesh::Candidacies::new(), Vec::new());
         for at in touched {
             let planned = self.planner.plan().candidacies.get(at);
             let candidacy = planned.map(|planned| ownership::Candidacy {
                 order: planned.order.iter().filter_map(|node| self.names.of(node)).collect(),
                 is_fit: fitness(*at, &planned.interfaces, &self.interfaces).is_ok(),
             });
+            let candidacy = if self.data_plane.is_fit() {
+                candidacy
+            } else {
+                let fit = candidacy.clone().filter(|candidacy| candidacy.is_fit);
+                last_resort.insert(*at, fit);
+                candidacy.map(|candidacy| ownership::Candidacy { is_fit: false, ..candidacy })
+            };
             let lack = planned.and_then(|one| Lack::of(*at, one, &self.node, &self.interfaces));
             candidacies.insert(*at, candidacy);
             scopes.insert(*at, planned.map(scope));
@@ -236,6 +271,7 @@ impl Speaker {
         self.l2.update(|orders| orders.scopes.extend(scopes));
         self.mesh.update(|orders| {
             orders.candidacies.get_or_insert_default().extend(candidacies);
+            orders.last_resort.extend(last_resort);
         });
         news
     }
