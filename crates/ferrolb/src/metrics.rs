@@ -21,8 +21,8 @@ use prometheus::{
 use proto::l2::Ignored;
 use proto::mesh::seal::Refused;
 
-use crate::speaker::Unfit;
 use crate::speaker::mesh::Punctuality;
+use crate::speaker::{Unfit, Verdict};
 
 use self::addresses::Addresses;
 
@@ -334,6 +334,7 @@ pub struct Speaker {
     ignored: IntCounterVec,
     send_errors: IntCounterVec,
     unfit: IntGaugeVec,
+    data_plane: IntGaugeVec,
     mesh: Mesh,
 }
 
@@ -380,6 +381,11 @@ impl Speaker {
             "Addresses that this node is a candidate for and cannot answer for, by reason.",
             &["reason"],
         )?;
+        let data_plane = gauges(
+            "ferrolb_data_plane_state",
+            "1 for the state in which this node's kube-proxy is, as far as it is known.",
+            &["state"],
+        )?;
         let by = |name: &str, help: &str, label: &str| {
             added(registry, IntCounterVec::new(Opts::new(name, help), &[label])?)
         };
@@ -395,6 +401,7 @@ impl Speaker {
                 "interface",
             )?,
             unfit: added(registry, unfit)?,
+            data_plane: added(registry, data_plane)?,
             mesh: Mesh::new(registry)?,
             process,
         })
@@ -423,6 +430,14 @@ impl Speaker {
         }
         for (why, count) in counts {
             self.unfit.with_label_values(&[why.label()]).set(count);
+        }
+    }
+
+    /// Shows whether this node forwards.
+    pub fn data_plane(&self, verdict: Verdict) {
+        for other in Verdict::ALL {
+            let is_so = i64::from(other == verdict);
+            self.data_plane.with_label_values(&[other.label()]).set(is_so);
         }
     }
 

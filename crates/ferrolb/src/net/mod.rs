@@ -9,6 +9,7 @@
 //! | [`packet_socket`] | ARP or NDP frames of one interface (`AF_PACKET`) |
 //! | [`filter`] | which of these frames the kernel hands over |
 //! | [`groups`] | membership in multicast groups, by which NDP asks |
+//! | [`http_status`] | what an HTTP server says, as far as its status code |
 //! | [`tcp`] | connections with routers |
 //! | [`thread`] | being on time |
 //! | [`udp`] | datagrams between speakers |
@@ -19,6 +20,7 @@ pub mod addresses;
 pub mod clock;
 pub mod filter;
 pub mod groups;
+pub mod http_status;
 pub mod inbox;
 pub mod interfaces;
 pub mod memory;

@@ -27,13 +27,15 @@ use tokio::task::JoinSet;
 use super::announced::{Announced, News};
 use super::beside::Beside;
 use super::bgp_extras;
+use super::data_plane;
 use super::excluded::{self, Excluded};
 use super::fitness::summary;
 use super::held::{Held, Holding};
 use super::mesh::Punctuality;
 use super::routed::Routed;
 use super::{
-    Effect, Given, Identity, Keys, Lack, Observers, Speaker, Unfit, bgp, may_answer_arp, touched,
+    Effect, Given, Identity, Keys, Lack, Observers, Speaker, Unfit, Verdict, bgp, may_answer_arp,
+    touched,
 };
 use crate::api::{ServiceBGPStatus, ServiceL2Status};
 use crate::args;
@@ -119,6 +121,7 @@ async fn serve(args: &args::Speaker) -> anyhow::Result<()> {
     cluster.change(vec![Change::IgnoreExcludeLabel(args.ignore_exclude_lb)]).await;
     cluster.use_interfaces(&interfaces.borrow_and_update()).await?;
     let held = Arc::clone(&cluster.held);
+    let mut data_plane = data_plane::watch(args.data_plane_check, args.kube_proxy_healthz);
     let mut batch = Vec::new();
     loop {
         tokio::select! {
@@ -129,6 +132,10 @@ async fn serve(args: &args::Speaker) -> anyhow::Result<()> {
                 cluster.give_way(known).await?;
             }
             keys = keys.changed() => cluster.use_keys(keys),
+            Ok(()) = data_plane.changed() => {
+                let verdict = *data_plane.borrow_and_update();
+                cluster.use_data_plane(verdict).await;
+            }
             Ok(()) = interfaces.changed() => {
                 cluster.use_interfaces(&interfaces.borrow_and_update()).await?;
             }
@@ -208,6 +215,7 @@ struct Cluster {
     live: Live,
     excluded: Excluded,
     interfaces: Vec<Interface>,
+    data_plane: Verdict,
     /// What is known before all is.
     facts: Facts,
     /// Once everything has been seen.
@@ -241,6 +249,7 @@ impl Cluster {
             live,
             excluded,
             interfaces: Vec::new(),
+            data_plane: Verdict::Unseen,
             facts: Facts::default(),
             speaker: None,
             held: Arc::default(),
@@ -328,6 +337,7 @@ impl Cluster {
         let mut speaker =
             Speaker::start(self.identity.clone(), facts, &self.interfaces, Some(observers))?;
         let effect = speaker.begin();
+        speaker.use_data_plane(self.data_plane);
         let plan = speaker.planner().plan();
         let (addresses, peers) = (plan.candidacies.len(), plan.peers.len());
         tracing::info!(addresses, peers, "all was seen");
@@ -365,6 +375,19 @@ impl Cluster {
         Ok(())
     }
 
+    async fn use_data_plane(&mut self, verdict: Verdict) {
+        match verdict.is_fit() {
+            false => tracing::error!("{verdict}"),
+            true => tracing::info!("{verdict}"),
+        }
+        self.data_plane = verdict;
+        self.metrics.data_plane(verdict);
+        if let Some(speaker) = &mut self.speaker {
+            speaker.use_data_plane(verdict);
+        }
+        self.follow_up(Effect::default(), &BTreeMap::new()).await;
+    }
+
     async fn hold(&mut self, edits: &BTreeMap<IpAddr, Holding>) {
         self.follow_up(Effect::default(), edits).await;
     }
@@ -372,8 +395,9 @@ impl Cluster {
     /// Tells others what has been done.
     async fn follow_up(&mut self, effect: Effect, held: &BTreeMap<IpAddr, Holding>) {
         let Some(speaker) = &self.speaker else { return };
-        let remarks = remarks(&self.identity.keys, speaker.punctuality(), speaker.lacks());
-        self.written.reporter.remark(remarks.to_vec());
+        let mut remarks = remarks(&self.identity.keys, speaker.punctuality());
+        remarks.extend(fitness_remarks(speaker.lacks(), self.data_plane));
+        self.written.reporter.remark(remarks);
         self.metrics.unfit(speaker.lacks().values().map(|lack| lack.why));
         let plan = speaker.planner().plan();
         for left in effect.diffs.iter().flat_map(|diff| &diff.silences_added) {
@@ -466,7 +490,7 @@ impl Cluster {
 }
 
 /// How well other speakers can be trusted, and this one.
-fn remarks(keys: &[Key], punctuality: Punctuality, lacks: &BTreeMap<IpAddr, Lack>) -> [Remark; 3] {
+fn remarks(keys: &[Key], punctuality: Punctuality) -> Vec<Remark> {
     let (reason, complaint) = match keys {
         [] => ("NoKey", Some("other speakers are believed without a key".into())),
         [..] => ("KeyGiven", None),
@@ -479,12 +503,19 @@ fn remarks(keys: &[Key], punctuality: Punctuality, lacks: &BTreeMap<IpAddr, Lack
             ("BestEffort", Some(late.into()))
         }
     };
-    let real_time = Remark { about: "meshRealTime", reason, complaint };
+    vec![authenticated, Remark { about: "meshRealTime", reason, complaint }]
+}
+
+/// Whether the node can answer for what it is a candidate for, and forward it.
+fn fitness_remarks(lacks: &BTreeMap<IpAddr, Lack>, data_plane: Verdict) -> [Remark; 2] {
     let (reason, complaint) = match summary(lacks) {
         None => ("Fit", None),
         Some((why, sentence)) => (why.reason(), Some(sentence.into())),
     };
-    [authenticated, real_time, Remark { about: "layer2Fit", reason, complaint }]
+    let layer2 = Remark { about: "layer2Fit", reason, complaint };
+    let complaint = (!data_plane.is_fit()).then(|| data_plane.to_string().into());
+    let reason = data_plane.reason();
+    [layer2, Remark { about: "dataPlaneFit", reason, complaint }]
 }
 
 fn reference(name: &ServiceName, uids: &BTreeMap<ServiceName, Box<str>>) -> Reference {

@@ -9,6 +9,7 @@ mod beside;
 pub mod bgp;
 mod bgp_extras;
 pub mod cluster;
+mod data_plane;
 mod excluded;
 mod fitness;
 pub mod held;
@@ -43,6 +44,7 @@ use fitness::{fitness, selected};
 use held::Held;
 use mesh::Punctuality;
 
+pub use data_plane::{Check, Verdict};
 pub use fitness::{Lack, Unfit};
 pub use keys::{Given, Keys};
 
@@ -89,6 +91,7 @@ pub struct Speaker {
     interfaces: Vec<Interface>,
     names: Names,
     lacks: BTreeMap<IpAddr, Lack>,
+    data_plane: Verdict,
     mesh: Arc<Inbox<mesh::Orders>>,
     l2: Arc<Inbox<l2::Orders>>,
     bgp: Arc<Inbox<bgp::Orders>>,
@@ -136,6 +139,7 @@ impl Speaker {
             interfaces,
             names,
             lacks,
+            data_plane: Verdict::Unseen,
             mesh,
             l2,
             bgp,
@@ -207,6 +211,21 @@ impl Speaker {
         Effect { lacks, moved, ..Effect::default() }
     }
 
+    /// Makes the threads leave all addresses to other nodes if this one does not forward, as far as
+    /// others can have them.
+    pub fn use_data_plane(&mut self, verdict: Verdict) {
+        let was_fit = std::mem::replace(&mut self.data_plane, verdict).is_fit();
+        if was_fit == verdict.is_fit() {
+            return;
+        }
+        let all: BTreeSet<_> = self.planner.plan().candidacies.keys().copied().collect();
+        if verdict.is_fit() {
+            let none = all.iter().map(|at| (*at, None));
+            self.mesh.update(|orders| orders.last_resort.extend(none));
+        }
+        self.tell(&all);
+    }
+
     /// Addresses that the node lacks an interface for.
     pub fn lacks(&self) -> &BTreeMap<IpAddr, Lack> {
         &self.lacks
@@ -239,13 +258,20 @@ impl Speaker {
     /// cannot answer for since now.
     fn tell(&mut self, touched: &BTreeSet<IpAddr>) -> Vec<Lack> {
         let (mut candidacies, mut scopes) = (mesh::Candidacies::new(), BTreeMap::new());
-        let mut news = Vec::new();
+        let (mut last_resort, mut news) = (mesh::Candidacies::new(), Vec::new());
         for at in touched {
             let planned = self.planner.plan().candidacies.get(at);
             let candidacy = planned.map(|planned| ownership::Candidacy {
                 order: planned.order.iter().filter_map(|node| self.names.of(node)).collect(),
                 is_fit: fitness(*at, &planned.interfaces, &self.interfaces).is_ok(),
             });
+            let candidacy = if self.data_plane.is_fit() {
+                candidacy
+            } else {
+                let fit = candidacy.clone().filter(|candidacy| candidacy.is_fit);
+                last_resort.insert(*at, fit);
+                candidacy.map(|candidacy| ownership::Candidacy { is_fit: false, ..candidacy })
+            };
             let lack = planned.and_then(|one| Lack::of(*at, one, &self.node, &self.interfaces));
             candidacies.insert(*at, candidacy);
             scopes.insert(*at, planned.map(scope));
@@ -262,6 +288,7 @@ impl Speaker {
         self.l2.update(|orders| orders.scopes.extend(scopes));
         self.mesh.update(|orders| {
             orders.candidacies.get_or_insert_default().extend(candidacies);
+            orders.last_resort.extend(last_resort);
         });
         news
     }

@@ -55,6 +55,7 @@ fn idle(facts: Facts, interfaces: &[Interface]) -> Speaker {
         interfaces: interfaces.to_vec(),
         names: Names::default(),
         lacks: BTreeMap::new(),
+        data_plane: Verdict::Unseen,
         mesh: Arc::new(Inbox::new().unwrap()),
         l2: Arc::new(Inbox::new().unwrap()),
         threads: Vec::new(),
@@ -270,4 +271,33 @@ fn a_node_without_an_interface_for_an_address_says_why() {
         let mesh = speaker.mesh.take().candidacies.unwrap();
         assert_eq!(mesh[&address(0)].as_ref().unwrap().is_fit, want.is_none(), "{case}");
     }
+}
+
+#[test]
+fn a_node_that_does_not_forward_is_unfit_but_for_what_nobody_holds() {
+    let mut facts = base();
+    facts.apply(Change::Service(name(0), Some(Box::new(service(address(0))))));
+    let healthy = Endpoint { node: None, is_healthy: true, has_address: true };
+    facts.apply(Change::Endpoints(name(0), Some(vec![healthy])));
+    let mut speaker = idle(facts, &[interface("eth0", true)]);
+    let told = |speaker: &Speaker| {
+        let orders = speaker.mesh.take();
+        let is_fit = |candidacies: &mesh::Candidacies| {
+            candidacies.get(&address(0)).map(|one| one.as_ref().is_some_and(|one| one.is_fit))
+        };
+        (orders.candidacies.as_ref().and_then(is_fit), is_fit(&orders.last_resort))
+    };
+    assert_eq!(told(&speaker), (Some(true), None), "at first");
+    speaker.use_data_plane(Verdict::Healthy);
+    assert_eq!(told(&speaker), (None, None), "it is well");
+    speaker.use_data_plane(Verdict::Unhealthy);
+    assert_eq!(told(&speaker), (Some(false), Some(true)), "it is not");
+    speaker.use_data_plane(Verdict::Silent);
+    assert_eq!(told(&speaker), (None, None), "nor then");
+    speaker.use_interfaces(&[]);
+    assert_eq!(told(&speaker), (Some(false), Some(false)), "nor has it an interface");
+    speaker.use_interfaces(&[interface("eth0", true)]);
+    assert_eq!(told(&speaker), (Some(false), Some(true)), "now it has one");
+    speaker.use_data_plane(Verdict::Healthy);
+    assert_eq!(told(&speaker), (Some(true), Some(false)), "it is well again");
 }

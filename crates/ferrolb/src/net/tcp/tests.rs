@@ -1,3 +1,5 @@
+//! Options of sockets, read back from the kernel.
+
 use std::time::{Duration, Instant};
 
 use super::*;

@@ -1,3 +1,5 @@
+//! What of a BGPPeer becomes which setting of a session.
+
 use std::num::NonZeroU32;
 
 use super::*;
