@@ -28,7 +28,7 @@ impl Storm {
         }
         for number in 0..3 {
             let order = storm.any_order();
-            storm.facts.insert(address(number), order);
+            storm.facts.insert(address(number), Fact::of(&order));
         }
         storm.tell();
         storm
@@ -86,7 +86,7 @@ impl Storm {
             _ => {
                 let number = u32::try_from(self.cluster.roll(3)).unwrap();
                 let order = self.any_order();
-                self.facts.insert(address(number), order);
+                self.facts.insert(address(number), Fact::of(&order));
                 self.tell();
             }
         }
@@ -99,7 +99,7 @@ impl Storm {
             assert!(tally.doubled_when_whole <= TWO_HANDS, "{at}: {tally:?}");
 
             let hands = self.cluster.hands(at);
-            let order = self.facts.get(&at).cloned().unwrap_or_default();
+            let order = self.facts.get(&at).cloned().unwrap_or_default().order;
             let is_able =
                 |index: &usize| self.cluster.is_up(*index) && !self.cluster.is_unfit(*index);
             let able: Vec<_> = order.into_iter().filter(is_able).collect();
