@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use proto::mesh::Station;
 use proto::mesh::message::MAX_DATAGRAM;
-use proto::mesh::ownership::{Candidacy, Input, Output, Ownership, Why};
+use proto::mesh::ownership::{Candidacy, Input, Output, Ownership, Settings, Why};
 use proto::time::{Instant, earliest};
 
 use super::held::{Held, Holding};
@@ -91,7 +91,7 @@ pub fn start(
     orders: Arc<Inbox<Orders>>,
     listeners: Listeners,
 ) -> io::Result<JoinHandle<()>> {
-    let ownership = Ownership::new(me, wall_micros());
+    let ownership = Ownership::new(me, wall_micros(), Settings::DEFAULT);
     let mesh = Mesh {
         clock,
         port,
@@ -188,7 +188,7 @@ impl Mesh {
         }
         self.can_hear = can_hear;
         if can_hear {
-            let peers = wanted.peers.keys().cloned().collect();
+            let peers = wanted.peers.clone();
             self.ownership.handle(now, Input::Peers(peers));
             self.pass_on(now);
         }
@@ -242,7 +242,15 @@ impl Mesh {
                 Output::Dropped { address, .. } | Output::Yielded { address, .. } => {
                     held.insert(*address, Holding::Lost);
                 }
-                Output::Kept { .. }
+                Output::Resumed { address, .. } => {
+                    held.insert(*address, Holding::Inherited);
+                }
+                // Without `Input::Own` the engine asks nobody and stands in for nobody.
+                Output::Ask { .. }
+                | Output::Conflict { .. }
+                | Output::Kept { .. }
+                | Output::StandIn { .. }
+                | Output::StoodIn(_)
                 | Output::PeerHeard(_)
                 | Output::PeerSilent(_)
                 | Output::Released { .. } => (),
@@ -280,25 +288,33 @@ impl Mesh {
 /// Logs what the engine says that it did.
 fn tell(output: &Output) {
     match output {
-        Output::Claimed { address, epoch, why } => {
+        Output::Claimed { address, epoch, why, .. } => {
             tracing::info!(%address, epoch, "claimed: {why}");
         }
-        Output::Released { address, epoch } => {
-            tracing::info!(%address, epoch, "released; answering until another node takes over");
+        Output::Released { address, epoch, why } => {
+            tracing::info!(%address, epoch, "released: {why}; answering until another takes over");
         }
         Output::Kept { address, epoch } => tracing::info!(%address, epoch, "kept after all"),
         Output::Yielded { address, to, epoch } => {
             tracing::info!(%address, %to, epoch, "yielded");
         }
-        Output::Dropped { address, epoch } => {
-            tracing::info!(%address, epoch, "dropped: no node is to announce it");
+        Output::Dropped { address, epoch, why } => {
+            tracing::info!(%address, epoch, "dropped: {why}");
+        }
+        Output::Resumed { address, epoch } => tracing::info!(%address, epoch, "held as before"),
+        Output::StandIn { address, holder, mac } => {
+            tracing::info!(%address, %holder, %mac, "standing in: its speaker is away");
+        }
+        Output::StoodIn(address) => tracing::info!(%address, "standing in no more"),
+        Output::Conflict { address, mac } => {
+            tracing::warn!(%address, %mac, "a host that is no speaker uses it too");
         }
         Output::PeerHeard(peer) => tracing::info!(%peer, "heard"),
         Output::PeerSilent(peer) => tracing::warn!(%peer, "silent"),
         Output::Announce(address) => {
             tracing::warn!(%address, "another node held it too and yields; announcing again");
         }
-        Output::Send { .. } => (),
+        Output::Ask { .. } | Output::Send { .. } => (),
     }
 }
 

@@ -22,6 +22,7 @@ use anyhow::{Context as _, bail};
 use planner::announce::Planner;
 use planner::facts::{Change, Facts};
 use planner::names::NodeName;
+use planner::owner::Order;
 use planner::plan::{Candidacy, Interfaces, PlanDiff};
 use proto::mesh::Station;
 use proto::mesh::ownership;
@@ -168,8 +169,9 @@ impl Speaker {
         for at in touched {
             let planned = self.planner.plan().candidacies.get(at);
             let candidacy = planned.map(|planned| ownership::Candidacy {
-                order: planned.order.iter().filter_map(|node| self.names.of(node)).collect(),
+                order: candidates(&planned.order, &mut self.names),
                 is_fit: is_fit(&self.interfaces, planned),
+                policy: ownership::Policy::default(),
             });
             let lack = planned.and_then(|one| Lack::of(*at, one, &self.node, &self.interfaces));
             candidacies.insert(*at, candidacy);
@@ -231,6 +233,12 @@ fn moves(facts: &Facts, change: &Change) -> bool {
         | Change::Peer(..)
         | Change::IgnoreExcludeLabel(_) => false,
     }
+}
+
+/// Candidates as the mesh is told of them.
+fn candidates(order: &Order, names: &mut Names) -> Arc<[ownership::Candidate]> {
+    let candidate = |node| Some(ownership::Candidate { station: names.of(node)?, score: 0 });
+    order.iter().filter_map(candidate).collect()
 }
 
 /// Who there is, as the mesh of `node` is told.
