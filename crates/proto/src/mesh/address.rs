@@ -10,7 +10,7 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 use super::ownership::{Candidacy, Fencing, Move, Settings, Why};
-use super::peer::{Fate, Peer};
+use super::peer::{Fate, INTERESTED, Peer};
 use super::{Station, preference_hash};
 use crate::time::Instant;
 pub(super) use line::Ring;
@@ -72,6 +72,8 @@ pub(super) struct Outlook {
 #[derive(Default)]
 pub(super) struct Address {
     candidacy: Option<Candidacy>,
+    /// My place among the candidates: found once, since there may be a thousand.
+    my_place: Option<usize>,
     mine: Option<Mine>,
     claims: Vec<Claimed>,
     promise: Option<Box<Promise>>,
@@ -87,6 +89,9 @@ pub(super) struct Address {
     /// The cluster remembers that I held it in an earlier life, and nobody claims it.
     is_remembered: bool,
     vacant_since: Option<Instant>,
+    /// The LAN does not answer, since then; or did not until a moment ago.
+    sought_since: Option<Instant>,
+    wary_until: Option<Instant>,
     misplaced_since: Option<Instant>,
     announced_at: Option<Instant>,
     /// When a host asked for it.
@@ -181,6 +186,11 @@ impl Address {
             && self.standing_in.is_none()
     }
 
+    /// Whether I am among the first candidates, of whom one will have it.
+    pub(super) fn am_near(&self) -> bool {
+        self.my_place.is_some_and(|place| place < INTERESTED)
+    }
+
     /// Whether nothing is known of anybody who holds it.
     pub(super) fn is_unclaimed(&self) -> bool {
         self.mine.is_none() && self.claims.is_empty()
@@ -194,7 +204,9 @@ impl Address {
     }
 
     /// Takes the facts about it.
-    pub(super) fn set_candidacy(&mut self, candidacy: Option<Candidacy>) {
+    pub(super) fn set_candidacy(&mut self, candidacy: Option<Candidacy>, me: &Station) {
+        let place = |facts: &Candidacy| facts.order.iter().position(|it| it.station == *me);
+        self.my_place = candidacy.as_ref().and_then(place);
         self.candidacy = candidacy;
         self.is_lost = false;
         self.misplaced_since = None;

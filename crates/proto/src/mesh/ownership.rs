@@ -42,6 +42,11 @@ pub use snapshot::{AddressStatus, Move, PeerStatus, Snapshot};
 /// Peers that are taken in before anybody says who they are. There are fewer nodes in any cluster.
 const MAX_UNKNOWN_PEERS: usize = 4096;
 
+/// Unsettled addresses that are looked at with every change of a peer, and in tenths of the close
+/// interval how soon they are when there are more.
+const AT_ONCE: usize = 256;
+const SOON: u32 = 2;
+
 /// The agreement of one speaker with all others about the addresses on the LAN.
 pub struct Ownership {
     me: Station,
@@ -71,6 +76,7 @@ pub struct Ownership {
     listeners: BTreeSet<Station>,
     /// Addresses that a change of any peer may make claimable.
     unsettled: BTreeSet<IpAddr>,
+    unsettled_at: Option<Instant>,
     /// Addresses that would be claimed if the LAN answered.
     seekers: BTreeSet<IpAddr>,
     /// When everybody's place in line is to be found out anew.
@@ -105,6 +111,7 @@ impl Ownership {
             touched: BTreeSet::new(),
             listeners: BTreeSet::new(),
             unsettled: BTreeSet::new(),
+            unsettled_at: None,
             seekers: BTreeSet::new(),
             line_up_at: None,
             ignored: BTreeMap::new(),
@@ -177,7 +184,14 @@ impl Ownership {
         let agenda = self.agenda.first().map(|(at, _)| *at);
         let peers = self.peer_agenda.first().map(|(at, _)| *at);
         let phase = self.phase_deadline();
-        let next = earliest([agenda, peers, phase, self.line_up_at, self.lan_deadline()]);
+        let next = earliest([
+            agenda,
+            peers,
+            phase,
+            self.line_up_at,
+            self.unsettled_at,
+            self.lan_deadline(),
+        ]);
         // What is asked for in the past is asked for at once, but never without end.
         next.map(|at| at.max(self.now + std::time::Duration::from_micros(1)))
     }
@@ -211,7 +225,7 @@ impl Ownership {
         }
         let address = self.addresses.entry(at).or_default();
         if address.candidacy() != candidacy.as_ref() {
-            address.set_candidacy(candidacy);
+            address.set_candidacy(candidacy, &self.me);
             self.traffic.relations_changed();
             self.line_up_soon();
             self.reconsider(at);
@@ -260,7 +274,19 @@ impl Ownership {
         self.reconsider_unsettled();
     }
 
+    /// A change of any peer may make these claimable. When there are many, as in a start, they are
+    /// looked at together a little later.
     fn reconsider_unsettled(&mut self) {
+        if self.unsettled.len() > AT_ONCE {
+            let soon = self.now + self.settings.tenths(SOON);
+            self.unsettled_at.get_or_insert(soon);
+            return;
+        }
+        self.reconsider_all_unsettled();
+    }
+
+    fn reconsider_all_unsettled(&mut self) {
+        self.unsettled_at = None;
         for at in self.unsettled.clone() {
             self.reconsider(at);
         }
@@ -270,6 +296,9 @@ impl Ownership {
     }
 
     fn follow_agenda(&mut self) {
+        if self.unsettled_at.is_some_and(|at| at <= self.now) {
+            self.reconsider_all_unsettled();
+        }
         while let Some((_, at)) = self.agenda.first().copied().filter(|(due, _)| *due <= self.now) {
             self.reconsider(at);
         }

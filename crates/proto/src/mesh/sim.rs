@@ -97,6 +97,8 @@ pub(super) struct Cluster {
     loss_percent: u64,
     dice: u64,
     tallies: BTreeMap<IpAddr, Tally>,
+    /// When engines asked to be woken.
+    wakes: BTreeSet<(Instant, usize)>,
     lan: Lan,
     /// The longest datagram, and all bytes of all of them.
     pub(super) longest: usize,
@@ -137,6 +139,7 @@ impl Cluster {
             loss_percent: 0,
             dice: 0x9e37_79b9_7f4a_7c15,
             tallies: BTreeMap::new(),
+            wakes: BTreeSet::new(),
             lan: Lan::new(size),
             longest: 0,
             bytes: 0,
@@ -222,7 +225,7 @@ impl Cluster {
     /// The speaker ends at once; its node goes on.
     pub(super) fn kill(&mut self, index: usize) {
         self.nodes[index].engine = None;
-        self.nodes[index].due = None;
+        self.wake_at(index, None);
         self.nodes[index].standing_in.clear();
         let is_whole = self.is_whole();
         for tally in self.tallies.values_mut() {
@@ -345,18 +348,16 @@ impl Cluster {
                     Flight::Frame { to, wire } => self.take_frame(to, wire),
                 }
             }
-            for index in 0..self.size() {
-                let news = self.nodes[index].news.pop_front_if(|(due, _)| *due <= at);
-                if let Some((_, facts)) = news {
-                    self.nodes[index].facts = Some(facts);
-                    self.look(index);
+            if self.next_news().is_some_and(|due| due <= at) {
+                self.tell_what_is_due();
+            }
+            while let Some((due, index)) = self.wakes.first().copied() {
+                if due > at {
+                    break;
                 }
-                if self.nodes[index].returns_at.is_some_and(|due| due <= at) {
-                    self.start(index);
-                }
-                if self.nodes[index].due.is_some_and(|due| due <= at) {
-                    self.step(index, Input::Timeout);
-                }
+                self.wakes.remove(&(due, index));
+                self.nodes[index].due = None;
+                self.step(index, Input::Timeout);
             }
             self.tick_lan();
         }
@@ -364,19 +365,43 @@ impl Cluster {
     }
 
     fn next_event(&self) -> Option<Instant> {
-        let news = |node: &Node| node.news.front().map(|(at, _)| *at);
-        let nodes =
-            self.nodes.iter().flat_map(|node| [node.due, news(node), node.returns_at]).flatten();
-        let flights = self.flights.keys().next().map(|(at, _)| *at);
-        nodes.chain(flights).chain(self.lan.due()).min()
+        let wake = self.wakes.first().map(|(due, _)| *due);
+        let flight = self.flights.keys().next().map(|(at, _)| *at);
+        crate::time::earliest([wake, flight, self.next_news(), self.lan.due()])
+    }
+
+    fn next_news(&self) -> Option<Instant> {
+        let of_node = |node: &Node| [node.news.front().map(|(at, _)| *at), node.returns_at];
+        crate::time::earliest(self.nodes.iter().flat_map(of_node))
+    }
+
+    fn tell_what_is_due(&mut self) {
+        for index in 0..self.size() {
+            let news = self.nodes[index].news.pop_front_if(|(due, _)| *due <= self.now);
+            if let Some((_, facts)) = news {
+                self.nodes[index].facts = Some(facts);
+                self.look(index);
+            }
+            if self.nodes[index].returns_at.is_some_and(|due| due <= self.now) {
+                self.start(index);
+            }
+        }
+    }
+
+    /// Notes when the engine of a node wants to be woken.
+    fn wake_at(&mut self, index: usize, due: Option<Instant>) {
+        if let Some(old) = std::mem::replace(&mut self.nodes[index].due, due) {
+            self.wakes.remove(&(old, index));
+        }
+        self.wakes.extend(due.map(|due| (due, index)));
     }
 
     fn step(&mut self, index: usize, input: Input) {
         let Some(mut engine) = self.nodes[index].engine.take() else { return };
         engine.handle(self.now, input);
-        self.nodes[index].due = engine.deadline();
-        let is_past = self.nodes[index].due.is_some_and(|due| due <= self.now);
-        assert!(!is_past, "what is due now is done now");
+        let due = engine.deadline();
+        assert!(due.is_none_or(|due| due > self.now), "what is due now is done now");
+        self.wake_at(index, due);
         let outputs: Vec<_> = std::iter::from_fn(|| engine.poll()).collect();
         let has_left = engine.has_left();
         self.nodes[index].engine = Some(engine);

@@ -46,9 +46,10 @@ impl Address {
         let is_next = move |station: &&Station| *station != holder && situation.is_ready(station);
         let candidates = self.candidacy.iter().flat_map(|facts| facts.order.iter());
         let others = self.candidacy.iter().flat_map(move |facts| {
-            situation.ring.from(at).filter(|station| !facts.is_candidate(station))
+            let others = situation.ring.from(at).filter(is_next);
+            others.filter(|station| !facts.is_candidate(station))
         });
-        candidates.map(|candidate| &candidate.station).chain(others).filter(is_next)
+        candidates.map(|candidate| &candidate.station).filter(is_next).chain(others)
     }
 
     /// Who holds it besides me, and where I stand in line.
@@ -58,8 +59,13 @@ impl Address {
         }
         let claimed = self.holder(at, situation)?;
         let holder = claimed.station.clone();
-        let line = self.heirs(at, &holder, situation).take(INTERESTED);
-        let place = line.into_iter().position(|station| station == situation.me);
+        let place = match situation.is_ready(situation.me) {
+            true => {
+                let mut line = self.heirs(at, &holder, situation).take(INTERESTED);
+                line.position(|station| station == situation.me)
+            }
+            false => None,
+        };
         Some(Outlook { holder, epoch: claimed.epoch, place })
     }
 

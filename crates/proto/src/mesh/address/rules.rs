@@ -4,16 +4,22 @@ use std::net::IpAddr;
 
 use super::{Address, Claimed, Mine, Situation, is_first, is_newer};
 use crate::mesh::Station;
-use crate::mesh::ownership::{Candidacy, Fencing, OnConflict, Why};
+use crate::mesh::ownership::{Fencing, OnConflict, Why};
 use crate::mesh::peer::{Fate, Peer};
 use crate::time::Instant;
 
 /// In tenths of the close interval: how long each candidate waits for every live one ahead of it.
 const PATIENCE: u32 = 10;
 
-/// The same for an address that nobody ever held: that is in no hurry, and the first in order
-/// should get it.
-const PATIENCE_WITH_NEW: u32 = 20;
+/// The same where nothing is in a hurry: nobody ever held the address and the first in order should
+/// get it, or others stand in and see their time end at slightly different moments.
+const MORE_PATIENCE: u32 = 20;
+
+/// Live candidates ahead that are counted at most. There may be a thousand.
+const FURTHEST: usize = 40;
+
+/// Who hears the LAN again after so long asks the holder anew before it claims, for so long.
+const WARY: u32 = 20;
 
 /// How long the holder's own release is left to those who agree with it about the candidates.
 const RELEASE_GRACE: u32 = 40;
@@ -219,12 +225,11 @@ impl Address {
 
     /// Why my own facts say that I should not hold it.
     fn unwanted_here(&self, situation: &Situation<'_>) -> Option<Releasing> {
-        let is_candidate = |facts: &Candidacy| facts.is_candidate(situation.me);
         if situation.is_leaving {
             Some(Releasing::Leaving)
         } else if situation.is_deaf {
             Some(Releasing::Deaf)
-        } else if self.candidacy.as_ref().is_some_and(|facts| !is_candidate(facts)) {
+        } else if self.candidacy.is_some() && self.my_place.is_none() {
             Some(Releasing::NoCandidate)
         } else {
             let is_unfit = self.candidacy.as_ref().is_some_and(|facts| !facts.is_fit);
@@ -242,6 +247,7 @@ impl Address {
             && self.unwanted_by_all(situation).is_none_or(|why| why == Dropping::NoQuorum);
         if !may_claim || !matches!(standing, Standing::Vacant(_)) {
             self.vacant_since = None;
+            self.sought_since = None;
         }
         if !may_claim || !matches!(standing, Standing::Misplaced(_)) {
             self.misplaced_since = None;
@@ -260,7 +266,8 @@ impl Address {
             }
             Standing::Vacant(why) => {
                 let since = *self.vacant_since.get_or_insert(now);
-                let each = if self.is_new() { PATIENCE_WITH_NEW } else { PATIENCE };
+                let is_in_no_hurry = self.is_new() || why == Why::StandInOver;
+                let each = if is_in_no_hurry { MORE_PATIENCE } else { PATIENCE };
                 let patience = situation.settings.tenths(each) * self.rank(situation);
                 self.claim_at(since + patience, why, situation)
             }
@@ -292,7 +299,7 @@ impl Address {
         }
     }
 
-    fn claim_at(&self, at: Instant, why: Why, situation: &Situation<'_>) -> Step {
+    fn claim_at(&mut self, at: Instant, why: Why, situation: &Situation<'_>) -> Step {
         let settings = situation.settings;
         let is_fenced =
             self.candidacy.as_ref().is_some_and(|it| it.policy.fencing == Fencing::Quorum);
@@ -307,10 +314,18 @@ impl Address {
         } else if is_fenced && !situation.hears_majority() {
             // Everybody is asked to be heard closely now.
             Step::Watch(Some(situation.now + settings.tenths(PATIENCE)))
-        } else if situation.has_evidence || self.asked_at.is_some_and(was_asked) {
-            Step::Claim { epoch, why }
-        } else {
+        } else if !situation.has_evidence && !self.asked_at.is_some_and(was_asked) {
+            self.sought_since.get_or_insert(situation.now);
             Step::Seek
+        } else {
+            let wary = settings.tenths(WARY);
+            if self.sought_since.take().is_some_and(|since| situation.now - since > wary) {
+                self.wary_until = Some(situation.now + wary);
+            }
+            match self.wary_until.filter(|until| *until > situation.now) {
+                Some(until) => Step::Watch(Some(until)),
+                None => Step::Claim { epoch, why },
+            }
         }
     }
 
@@ -370,16 +385,17 @@ impl Address {
             Some(until) if !will_not_change && until > situation.now => Standing::HeldUntil(until),
             Some(_) => Standing::Vacant(Why::HolderReleased),
             None if peer.flags.is_leaving => Standing::Vacant(Why::HolderReleased),
-            None => match (candidate, facts.candidate(situation.me)) {
+            None => match (candidate, self.my_place.and_then(|place| facts.order.get(place))) {
                 (None, _) => Standing::Misplaced(Why::HolderNoCandidate),
                 (Some(holder), Some(me)) if me.score > holder.score => {
                     Standing::Misplaced(Why::Preferred)
                 }
                 (Some(_), Some(_)) if !facts.policy.is_sticky => {
-                    let mut order = facts.order.iter().map(|candidate| &candidate.station);
-                    let first = order.find(|it| **it == claimed.station || *it == situation.me);
-                    let am_first = first == Some(situation.me);
-                    if am_first { Standing::Misplaced(Why::Preferred) } else { Standing::Held }
+                    let mut ahead = facts.order.iter().take(self.my_place.unwrap_or(0));
+                    match ahead.any(|candidate| candidate.station == claimed.station) {
+                        true => Standing::Held,
+                        false => Standing::Misplaced(Why::Preferred),
+                    }
                 }
                 (Some(_), _) => Standing::Held,
             },
@@ -425,8 +441,8 @@ impl Address {
                 && !has_released
         };
         let order = self.candidacy.iter().flat_map(|facts| facts.order.iter());
-        let ahead = order.map(|it| &it.station).take_while(|station| *station != situation.me);
-        ahead.filter(|station| counts(station)).fold(0, |rank, _| rank + 1)
+        let ahead = order.take(self.my_place.unwrap_or(0)).map(|candidate| &candidate.station);
+        ahead.filter(|station| counts(station)).take(FURTHEST).fold(0, |rank, _| rank + 1)
     }
 
     /// Takes note of a step that was taken.

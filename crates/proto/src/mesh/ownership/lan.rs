@@ -221,7 +221,7 @@ impl Ownership {
             return;
         }
         self.lan.start_at = Some(self.now + self.settings.tenths(START_PAUSE));
-        let unclaimed = self.addresses.iter().filter(|(_, address)| address.is_unclaimed());
+        let unclaimed = self.addresses.iter().filter(|(_, it)| it.is_unclaimed() && it.am_near());
         let asks: Vec<_> = unclaimed.take(AT_ONCE).map(|(at, _)| (*at, Mac::BROADCAST)).collect();
         self.ask_all(asks);
         self.ask_for_evidence();

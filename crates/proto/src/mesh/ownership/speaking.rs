@@ -11,6 +11,7 @@ use std::time::Duration;
 use super::{Address, Output, Ownership, Peer, Station};
 use crate::mesh::message::{MAX_INTERVAL, Message, Wish};
 use crate::mesh::peer::{Class, INTERESTED, Occasion};
+use crate::time::Instant;
 
 /// In tenths of the close interval: how often a peer is spoken to that nothing much depends on.
 const IDLE: u32 = 200;
@@ -44,6 +45,8 @@ pub(super) struct Traffic {
     /// The version of the claims that everybody was told of.
     told: u64,
     flags: crate::mesh::message::Flags,
+    /// When to look again for claims that have ended and that everybody knows of.
+    forget_at: Instant,
 }
 
 impl Traffic {
@@ -55,6 +58,7 @@ impl Traffic {
             has_stale_relations: true,
             told: 0,
             flags: crate::mesh::message::Flags::default(),
+            forget_at: Instant::START,
         }
     }
 
@@ -268,7 +272,8 @@ impl Ownership {
             self.traffic.told = self.book.version();
             self.listeners.extend(self.peers.keys().cloned());
         }
-        if self.book.has_ended() {
+        if self.book.has_ended() && self.traffic.forget_at <= self.now {
+            self.traffic.forget_at = self.now + self.settings.tenths(IDLE);
             let heard = self.peers.values().filter(|peer| !peer.is_silent());
             let known = heard.map(|peer| self.book.resume(peer.acked()).version).min();
             self.book.forget(known.unwrap_or_else(|| self.book.version()));

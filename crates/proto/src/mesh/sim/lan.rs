@@ -97,6 +97,8 @@ pub(super) struct Lan {
     clients: Option<[Entry; CLIENTS]>,
     next_tick: Instant,
     watches: [Stopwatch; 6],
+    /// Frames that nobody would answer are left out: with a thousand nodes there are many millions.
+    pub(super) is_terse: bool,
     pub(super) noticed: Noticed,
 }
 
@@ -110,6 +112,7 @@ impl Lan {
             clients: None,
             next_tick: Instant::START,
             watches: Default::default(),
+            is_terse: false,
             noticed: Noticed::default(),
         }
     }
@@ -122,7 +125,8 @@ impl Lan {
 
     /// Announces as the driver does after a claim.
     pub(super) fn burst(&mut self, now: Instant, index: usize, at: IpAddr) {
-        for pause in [0, 100, 500, 1_000, 2_000] {
+        let pauses = [0, 100, 500, 1_000, 2_000];
+        for pause in pauses.into_iter().filter(|_| !self.is_terse) {
             self.announcements.insert((now + ms(pause), index, at), ());
         }
     }
@@ -182,8 +186,18 @@ impl Cluster {
 
     fn broadcast(&mut self, from: usize, wire: Wire) {
         for to in (0..self.size() + ENDPOINTS).filter(|to| *to != from) {
-            self.send_frame(from, to, wire);
+            if !self.lan.is_terse || self.would_answer(to, wire) {
+                self.send_frame(from, to, wire);
+            }
         }
+    }
+
+    fn would_answer(&self, to: usize, wire: Wire) -> bool {
+        let Wire::Request { address, .. } = wire else { return false };
+        let holds = |engine: &Ownership| engine.answering().contains(&address);
+        let node = self.nodes.get(to);
+        let is_held = node.and_then(|node| node.engine.as_ref()).is_some_and(holds);
+        is_held || address == host(to) || address == gateway() && to == self.size() + GATEWAY
     }
 
     pub(super) fn announce(&mut self, index: usize, address: IpAddr) {

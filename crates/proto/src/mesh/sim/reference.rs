@@ -280,7 +280,7 @@ const STORIES: &[Story] = &[
             }
             it.run_for(ms(14_000));
         },
-        unanswered: 950,
+        unanswered: 1_005,
         outage: 5,
         doubled: 2,
         moves: 10,
@@ -366,7 +366,11 @@ const STORIES: &[Story] = &[
     },
     Story {
         name: "an heir is deaf",
-        tell: |it| deafen(it, 1),
+        tell: |it| {
+            let heirs = u64::try_from(it.size() - 1).unwrap();
+            let heir = 1 + usize::try_from(it.roll(heirs)).unwrap();
+            deafen(it, heir);
+        },
         unanswered: 0,
         outage: 5,
         doubled: 2,

@@ -20,6 +20,7 @@ fn a_large_cluster_keeps_to_its_packets_and_replaces_a_dead_holder_in_200_ms() {
     };
     let facts: Facts = (0..addresses).map(address).map(|at| (at, Fact::of(&order(at)))).collect();
     let mut cluster = Cluster::new(nodes);
+    cluster.lan.is_terse = true;
     for index in 0..nodes {
         cluster.start(index);
     }
