@@ -3,6 +3,7 @@
 //! `cargo xtask fuzz` looks for such bytes with libFuzzer; `fuzz/corpus/TARGET/` has some to start
 //! from, which the tests replay with every run.
 
+mod bgp;
 mod configuration;
 mod mesh;
 mod text;
@@ -12,12 +13,15 @@ mod wire;
 pub type Target = (&'static str, fn(&[u8]));
 
 /// Every target. Each has a directory in `fuzz/corpus` and a program in `fuzz/libfuzzer`.
-pub const TARGETS: [Target; 7] = [
+pub const TARGETS: [Target; 10] = [
     ("annotations", configuration::annotations),
     ("arp", wire::arp),
+    ("bgp", bgp::session),
     ("engine", mesh::engine),
     ("message", wire::message),
+    ("ndp", wire::ndp),
     ("range", text::range),
+    ("seal", wire::seal),
     ("selector", text::selector),
     ("yaml", configuration::yaml),
 ];

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
 use lab::cluster::{Cluster, examples};
-use lab::{Probe, http};
+use lab::http;
 use serde::Serialize;
 
 use crate::output::Format;
@@ -82,8 +82,7 @@ fn tell_story(binary: &Path, tell: &Teller) -> Result<Story> {
     let address = cluster.address.to_string();
     tell.step(&format!("{SERVICE} is given the address {address}"));
 
-    let probe = Probe::start(&cluster.lan.client, cluster.echo())?;
-    probe.wait_answered(START).with_context(|| cluster.logs())?;
+    let probe = cluster.probe(START)?;
     let owner = cluster.owner()?.host.name.clone();
     tell.step(&format!("{owner} answers ARP for it"));
     let first_answer = fetch(&cluster)?;

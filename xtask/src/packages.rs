@@ -22,6 +22,13 @@ pub(crate) struct Program {
 pub(crate) const LAB: &[Program] = &[
     Program { name: "nft", package: "nftables", purpose: "nodes of the lab forward with it" },
     Program { name: "setpriv", package: "util-linux", purpose: "it ends programs of the lab" },
+    Program {
+        name: "arping",
+        package: "iputils-arping",
+        purpose: "clients of the lab ask with it",
+    },
+    Program { name: "bridge", package: "iproute2", purpose: "it shows what a switch has learned" },
+    Program { name: "ndisc6", package: "ndisc6", purpose: "clients of the lab ask with it" },
 ];
 
 /// What a cluster with kubelets needs: `cargo xtask cluster` makes one.

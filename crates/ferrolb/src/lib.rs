@@ -10,6 +10,7 @@ pub mod log;
 pub mod metrics;
 pub mod net;
 pub mod parse;
+pub mod rivals;
 pub mod source;
 pub mod speaker;
 pub mod standalone;

@@ -16,6 +16,10 @@ use prometheus::{
     Gauge, GaugeVec, Histogram, HistogramOpts, IntCounter, IntCounterVec, IntGauge, IntGaugeVec,
     Opts, Registry, TextEncoder,
 };
+use proto::l2::Ignored;
+use proto::mesh::seal::Refused;
+
+use crate::speaker::mesh::Punctuality;
 
 /// How long a decision may take, in seconds: from one Service to a whole large cluster.
 const DECISION_BUCKETS: [f64; 8] = [0.000_1, 0.000_5, 0.002, 0.01, 0.05, 0.2, 1.0, 5.0];
@@ -29,6 +33,7 @@ pub struct Process {
     config_loaded: IntGauge,
     config_stale: IntGauge,
     decisions: Histogram,
+    rivals: IntGauge,
 }
 
 /// How a change that the API server told of was taken.
@@ -93,8 +98,20 @@ impl Process {
                 &registry,
                 Histogram::with_opts(decisions.buckets(DECISION_BUCKETS.to_vec()))?,
             )?,
+            rivals: added(
+                &registry,
+                IntGauge::new(
+                    "ferrolb_metallb_pods",
+                    "Pods of a MetalLB that still runs, to which this process gives way.",
+                )?,
+            )?,
             registry,
         })
+    }
+
+    /// Shows how many Pods of MetalLB this process gives way to from now on.
+    pub fn rivals(&self, count: usize) {
+        self.rivals.set(i64::try_from(count).unwrap_or(i64::MAX));
     }
 
     /// Counts a change that the API server told of.
@@ -308,6 +325,9 @@ pub struct Speaker {
     requests_received: IntCounterVec,
     responses_sent: IntCounterVec,
     gratuitous_sent: IntCounterVec,
+    ignored: IntCounterVec,
+    send_errors: IntCounterVec,
+    mesh: Mesh,
     /// What has series.
     known: Arc<Mutex<Announced>>,
 }
@@ -358,6 +378,9 @@ impl Speaker {
              that the routing protocols have converged.",
             &["service", "protocol", "node", "ip"],
         )?;
+        let by = |name: &str, help: &str, label: &str| {
+            added(registry, IntCounterVec::new(Opts::new(name, help), &[label])?)
+        };
         let layer2 = |name: &str, help: &str| {
             let opts = Opts::new(format!("metallb_layer2_{name}"), help);
             added(registry, IntCounterVec::new(opts, &["ip"])?)
@@ -377,6 +400,17 @@ impl Speaker {
                 "gratuitous_sent",
                 "Number of gratuitous layer2 packets sent for owned IPs as a result of failovers",
             )?,
+            ignored: by(
+                "ferrolb_layer2_ignored_frames_total",
+                "Frames of ARP and NDP that were received and led to nothing, by reason.",
+                "reason",
+            )?,
+            send_errors: by(
+                "ferrolb_layer2_send_errors_total",
+                "Frames of ARP and NDP that could not be sent, by interface.",
+                "interface",
+            )?,
+            mesh: Mesh::new(registry)?,
             known: Arc::default(),
             process,
         })
@@ -385,6 +419,26 @@ impl Speaker {
     /// What every process counts, and the page.
     pub fn process(&self) -> &Process {
         &self.process
+    }
+
+    /// Shows by how many keys other speakers are known: none, one, or more while one is exchanged.
+    pub fn mesh_keys(&self, keys: usize) {
+        self.mesh.keys.set(i64::try_from(keys).unwrap_or(i64::MAX));
+    }
+
+    /// Shows how many other speakers are heard.
+    pub fn mesh_peers_heard(&self, peers: usize) {
+        self.mesh.peers_heard.set(i64::try_from(peers).unwrap_or(i64::MAX));
+    }
+
+    /// Shows whether heartbeats go before all other work.
+    pub fn mesh_punctuality(&self, punctuality: Punctuality) {
+        self.mesh.real_time.set(i64::from(punctuality == Punctuality::RealTime));
+    }
+
+    /// Counts a datagram that was not let in.
+    pub fn mesh_refused(&self, refused: Refused) {
+        self.mesh.refused.with_label_values(&[refused.label()]).inc();
     }
 
     /// Shows what this node announces of a Service now, which may be nothing.
@@ -416,6 +470,47 @@ impl Speaker {
             Layer2::GratuitousSent => &self.gratuitous_sent,
         };
         counters.with_label_values(&[ip.to_string()]).inc_by(packets);
+    }
+
+    /// Counts frames that were received and led to nothing.
+    pub fn ignored(&self, cause: Ignored, frames: u64) {
+        self.ignored.with_label_values(&[cause.label()]).inc_by(frames);
+    }
+
+    /// Counts a frame that could not be sent.
+    pub fn send_error(&self, interface: &str) {
+        self.send_errors.with_label_values(&[interface]).inc();
+    }
+}
+
+/// The series of the mesh.
+#[derive(Clone, Debug)]
+struct Mesh {
+    keys: IntGauge,
+    peers_heard: IntGauge,
+    real_time: IntGauge,
+    refused: IntCounterVec,
+}
+
+impl Mesh {
+    fn new(registry: &Registry) -> prometheus::Result<Self> {
+        let gauge = |name: &str, help: &str| {
+            added(registry, IntGauge::new(format!("ferrolb_mesh_{name}"), help)?)
+        };
+        let refused = Opts::new(
+            "ferrolb_mesh_datagrams_refused_total",
+            "Datagrams from other speakers that were not let in, by reason.",
+        );
+        let mesh = Self {
+            keys: gauge("keys", "Keys by which other speakers are known; 0 is none at all.")?,
+            peers_heard: gauge("peers_heard", "Other speakers that are heard.")?,
+            real_time: gauge("real_time", "1 if heartbeats go before all other work.")?,
+            refused: added(registry, IntCounterVec::new(refused, &["reason"])?)?,
+        };
+        for refused in Refused::ALL {
+            mesh.refused.with_label_values(&[refused.label()]);
+        }
+        Ok(mesh)
     }
 }
 
@@ -514,6 +609,26 @@ mod tests {
                 "metallb_layer2_responses_sent{ip=\"192.0.2.1\"} 1",
             ]
         );
+    }
+
+    #[test]
+    fn the_mesh_says_who_is_heard_and_what_is_not_let_in() {
+        let metrics = Speaker::new(NodeName("n1".to_owned())).unwrap();
+        metrics.mesh_keys(2);
+        metrics.mesh_peers_heard(3);
+        metrics.mesh_punctuality(Punctuality::RealTime);
+        metrics.mesh_refused(Refused::Forged);
+        let lines = series(metrics.process(), "ferrolb_mesh_");
+        assert_eq!(lines.len(), 3 + Refused::ALL.len(), "each reason from the start: {lines:#?}");
+        for line in [
+            "ferrolb_mesh_datagrams_refused_total{reason=\"forged\"} 1",
+            "ferrolb_mesh_datagrams_refused_total{reason=\"stale\"} 0",
+            "ferrolb_mesh_keys 2",
+            "ferrolb_mesh_peers_heard 3",
+            "ferrolb_mesh_real_time 1",
+        ] {
+            assert!(lines.iter().any(|one| one == line), "{line} is not in {lines:#?}");
+        }
     }
 
     #[test]

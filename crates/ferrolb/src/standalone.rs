@@ -21,7 +21,7 @@ use crate::parse::{self, last_good};
 use crate::source::document::FileProblem;
 use crate::source::files::{Files, Reading};
 use crate::source::watch::Watch;
-use crate::speaker::{Identity, Speaker, may_answer_arp};
+use crate::speaker::{Given, Identity, Keys, Speaker, may_answer_arp};
 use crate::terminated::terminated;
 use crate::told::Told;
 
@@ -45,13 +45,21 @@ async fn serve(args: &Standalone) -> anyhow::Result<()> {
     if let Some(problem) = reading.unreadable_path() {
         bail!("`--manifests`: {problem}");
     }
+    let key_file = args.mesh_key_file.clone();
+    let given = key_file.map_or(Given::Nothing, Given::File);
+    let mut keys = Keys::open(given, "give all nodes the same `--mesh-key-file`")?;
     may_answer_arp(
         "run it as root, or give the program the capability once with `setcap cap_net_raw+ep`",
     )?;
     let mut terminated = pin!(terminated()?);
     let mut interfaces = interfaces::watch().await.context("listing network interfaces")?;
     let facts = desk.decide(&reading);
-    let identity = Identity { node: desk.node.clone(), station, mesh_port: args.mesh_port };
+    let identity = Identity {
+        node: desk.node.clone(),
+        station,
+        mesh_port: args.mesh_port,
+        keys: keys.current().to_vec(),
+    };
     let table = interfaces.borrow_and_update().clone();
     let mut speaker = Speaker::start(identity, facts, &table, None)
         .context("starting the threads of the speaker")?;
@@ -69,6 +77,7 @@ async fn serve(args: &Standalone) -> anyhow::Result<()> {
             Ok(()) = interfaces.changed() => {
                 speaker.use_interfaces(&interfaces.borrow_and_update());
             }
+            keys = keys.changed() => speaker.use_keys(keys),
             () = &mut terminated => break,
         }
     }

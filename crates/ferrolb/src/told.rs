@@ -3,14 +3,20 @@
 use std::collections::BTreeSet;
 
 /// What holds now and has been said.
-#[derive(Debug, Default)]
-pub struct Told(BTreeSet<String>);
+#[derive(Debug)]
+pub struct Told<T = String>(BTreeSet<T>);
 
-impl Told {
+impl<T> Default for Told<T> {
+    fn default() -> Self {
+        Self(BTreeSet::new())
+    }
+}
+
+impl<T: Clone + Ord> Told<T> {
     /// Replaces what holds by `now`, and returns what of it was not said before. A thing that
     /// stops and starts again is said again.
-    pub fn news(&mut self, now: impl IntoIterator<Item = String>) -> Vec<String> {
-        let now: BTreeSet<String> = now.into_iter().collect();
+    pub fn news(&mut self, now: impl IntoIterator<Item = T>) -> Vec<T> {
+        let now: BTreeSet<T> = now.into_iter().collect();
         let news = now.difference(&self.0).cloned().collect();
         self.0 = now;
         news

@@ -244,6 +244,11 @@ fn pools_and_l2_advertisements_have_the_shape_of_metallb() {
         "
         . object
         spec object
+        spec.announcements object
+        spec.announcements.count integer int32 minimum 1 maximum 20
+        spec.announcements.interval string
+        spec.announcements.refreshInterval string
+        spec.duplicateProbe string enum [optimistic, strict, none]
         spec.interfaces array
         spec.interfaces[] string
         spec.ipAddressPoolSelectors array
@@ -252,6 +257,13 @@ fn pools_and_l2_advertisements_have_the_shape_of_metallb() {
         spec.ipAddressPools[] string
         spec.nodeSelectors array
         spec.nodeSelectors[] selector
+        spec.plannedMoves object
+        spec.plannedMoves.cordon string enum [stay, move]
+        spec.plannedMoves.drain string enum [stay, move]
+        spec.plannedMoves.excludeLabel string enum [stay, move]
+        spec.plannedMoves.notReady string enum [stay, move]
+        spec.plannedMoves.outOfService string enum [stay, move]
+        spec.plannedMoves.shutdown string enum [stay, move]
         spec.preferredNodeSelectors array
         spec.preferredNodeSelectors[] object required [preference, weight]
         spec.preferredNodeSelectors[].preference selector

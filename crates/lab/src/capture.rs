@@ -13,7 +13,10 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, bail};
 use nix::net::if_::if_nametoindex;
-use nix::sys::socket::{AddressFamily, LinkAddr, SockFlag, SockProtocol, SockType, socket};
+use nix::sys::socket::sockopt::{RcvBuf, RcvBufForce};
+use nix::sys::socket::{
+    AddressFamily, LinkAddr, SockFlag, SockProtocol, SockType, setsockopt, socket,
+};
 
 use crate::mac::Mac;
 use crate::stamp;
@@ -22,6 +25,9 @@ use crate::worker::{Wanted, Worker};
 
 /// The capture keeps this many frames and then ignores the rest.
 pub const MAX_FRAMES: usize = 1_000_000;
+
+/// For frames that wait to be looked at, in bytes.
+const BUFFER: usize = 64 << 20;
 
 /// How far back the entry of a frame that leaves may be: a few ports' worth.
 const LOOK_BACK: usize = 64;
@@ -90,6 +96,10 @@ impl Capture {
         });
         let (socket, ports) = opened.context("opening a packet socket at the switch")?;
         stamp::prepare(&socket).context("asking for time stamps")?;
+        // Thousands of addresses may be announced at once. The kernel gives what it allows.
+        setsockopt(&socket, RcvBuf, &BUFFER).context("asking for a large buffer")?;
+        // Only the machine's administrator gets all of it.
+        let _ = setsockopt(&socket, RcvBufForce, &BUFFER);
         let seen = Arc::new(Mutex::new(Vec::new()));
         let notes = Arc::clone(&seen);
         let work = move |wanted: Wanted| listen(&socket, &ports, &notes, &wanted);
@@ -100,6 +110,13 @@ impl Capture {
     #[must_use]
     pub fn seen(&self) -> Vec<SeenArp> {
         self.seen.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// All that was seen after the first `count`, in order.
+    #[must_use]
+    pub fn seen_after(&self, count: usize) -> Vec<SeenArp> {
+        let seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
+        seen.get(count..).unwrap_or_default().to_vec()
     }
 
     /// The Ethernet address in the last delivered reply or announcement for `address`.
@@ -117,8 +134,16 @@ impl Capture {
         is_wanted: impl Fn(&SeenArp) -> bool,
     ) -> Result<SeenArp> {
         let until = Instant::now() + limit;
+        let mut looked_at = 0;
         loop {
-            if let Some(found) = self.seen().into_iter().find(&is_wanted) {
+            // There may be very many, and only the last ones can still come to be delivered.
+            let found = {
+                let seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
+                let new = seen.get(looked_at..).unwrap_or_default();
+                looked_at = seen.len().saturating_sub(LOOK_BACK);
+                new.iter().find(|arp| is_wanted(arp)).cloned()
+            };
+            if let Some(found) = found {
                 return Ok(found);
             }
             if Instant::now() > until {

@@ -15,6 +15,7 @@ use crate::capture::Capture;
 use crate::ferrolb::Ferrolb;
 use crate::kube_proxy::{self, Policy, Protocol, ServicePort};
 use crate::pod::Backend;
+use crate::probe::{Probe, until_answered};
 use crate::topology::{Lan, Node};
 
 /// The port of the Service's HTTP server.
@@ -35,8 +36,10 @@ pub struct Cluster {
     pub speakers: Vec<Ferrolb>,
     /// What is said by ARP on the switch.
     pub capture: Capture,
-    /// The Service's address.
+    /// The Service's first address.
     pub address: IpAddr,
+    /// All of its addresses.
+    pub addresses: Vec<IpAddr>,
     _backends: Vec<Backend>,
 }
 
@@ -47,21 +50,57 @@ impl Cluster {
     ///
     /// What could not be started, or that the manifests give the Service no address.
     pub fn start(nodes: u8, binary: &Path, manifests: &Path, service: &str) -> Result<Self> {
+        Self::start_with(nodes, binary, manifests, service, |_| Vec::new())
+    }
+
+    /// The same, with these further arguments for the speaker of each node.
+    ///
+    /// # Errors
+    ///
+    /// As for [`Cluster::start`].
+    pub fn start_with(
+        nodes: u8,
+        binary: &Path,
+        manifests: &Path,
+        service: &str,
+        arguments: impl Fn(&Node) -> Vec<String>,
+    ) -> Result<Self> {
         let lan = Lan::with_nodes(nodes)?;
         let capture = Capture::start(&lan)?;
-        let address = planned_address(binary, manifests, service)?;
+        let addresses = planned_addresses(binary, manifests, service)?;
+        let address = *addresses.first().context("the Service gets no address")?;
         let backends = lan.nodes.iter().map(Backend::start).collect::<Result<Vec<_>>>()?;
-        let ports = forwarded(address, &backends);
+        let ports: Vec<_> = addresses.iter().flat_map(|at| forwarded(*at, &backends)).collect();
         lan.nodes.iter().try_for_each(|node| kube_proxy::apply(node, &ports))?;
-        let start = |node: &Node| Ferrolb::start(&node.host, binary, manifests, &[]);
+        let start = |node: &Node| {
+            let arguments = arguments(node);
+            let arguments: Vec<_> = arguments.iter().map(String::as_str).collect();
+            Ferrolb::start(&node.host, binary, manifests, &arguments)
+        };
         let speakers = lan.nodes.iter().map(start).collect::<Result<Vec<_>>>()?;
-        Ok(Self { lan, speakers, capture, address, _backends: backends })
+        Ok(Self { lan, speakers, capture, address, addresses, _backends: backends })
     }
 
     /// Where the Service's UDP echo is.
     #[must_use]
     pub fn echo(&self) -> SocketAddr {
         SocketAddr::new(self.address, ECHO_PORT)
+    }
+
+    /// A probe of the Service, which was reached before it began and has been answered since.
+    ///
+    /// While the client asks for the address, its packets wait, and then come to a node all at once.
+    /// Of those that begin a flow, connection tracking may drop one: whoever counts what is lost
+    /// must not count that.
+    ///
+    /// # Errors
+    ///
+    /// When the Service does not answer within `limit`.
+    pub fn probe(&self, limit: Duration) -> Result<Probe> {
+        until_answered(&self.lan.client, self.echo(), limit).with_context(|| self.logs())?;
+        let probe = Probe::start(&self.lan.client, self.echo())?;
+        probe.wait_answered(limit).with_context(|| self.logs())?;
+        Ok(probe)
     }
 
     /// Where the Service's HTTP server is.
@@ -76,11 +115,20 @@ impl Cluster {
     ///
     /// When the client knows no Ethernet address for it, or one that is no node's.
     pub fn owner(&self) -> Result<&Node> {
-        let known = self.lan.client.neighbour(self.address)?;
-        let (mac, _) = known.with_context(|| format!("nobody answers for {}", self.address))?;
+        self.owner_of(self.address)
+    }
+
+    /// The same for another of the Service's addresses.
+    ///
+    /// # Errors
+    ///
+    /// As for [`Cluster::owner`].
+    pub fn owner_of(&self, address: IpAddr) -> Result<&Node> {
+        let known = self.lan.client.neighbour(address)?;
+        let (mac, _) = known.with_context(|| format!("nobody answers for {address}"))?;
         let mut nodes = self.lan.nodes.iter();
         let owner = nodes.find(|node| node.host.mac == mac);
-        owner.with_context(|| format!("{mac} answers for {}, which is no node", self.address))
+        owner.with_context(|| format!("{mac} answers for {address}, which is no node"))
     }
 
     /// Waits until `condition` holds.
@@ -112,8 +160,8 @@ impl Cluster {
     }
 }
 
-/// What the binary itself says the Service's address will be.
-fn planned_address(binary: &Path, manifests: &Path, service: &str) -> Result<IpAddr> {
+/// What the binary itself says the Service's addresses will be.
+fn planned_addresses(binary: &Path, manifests: &Path, service: &str) -> Result<Vec<IpAddr>> {
     let mut plan = Command::new(binary);
     let output = plan.args(["plan", "-o", "json", "-f"]).arg(manifests).output();
     let output = output.with_context(|| format!("running `{}`", binary.display()))?;
@@ -122,9 +170,13 @@ fn planned_address(binary: &Path, manifests: &Path, service: &str) -> Result<IpA
     let plans: Value = serde_json::from_slice(&output.stdout).context("reading the plan")?;
     let assignments = plans[0]["assignments"].as_array().context("the plan has no assignments")?;
     let mine = assignments.iter().find(|assignment| assignment["service"] == service);
-    let address = mine.and_then(|assignment| assignment["addresses"][0].as_str());
-    let address = address.with_context(|| format!("`{service}` gets no address: {plans}"))?;
-    address.parse().with_context(|| format!("`{address}` is no address"))
+    let addresses = mine.and_then(|assignment| assignment["addresses"].as_array());
+    let addresses = addresses.with_context(|| format!("`{service}` gets no address: {plans}"))?;
+    let read = |address: &Value| {
+        let text = address.as_str().unwrap_or_default();
+        text.parse().with_context(|| format!("`{text}` is no address"))
+    };
+    addresses.iter().map(read).collect()
 }
 
 /// What kube-proxy would make of the Service: both ports lead to the node's own pod.

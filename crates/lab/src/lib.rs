@@ -13,17 +13,21 @@
 //! | [`kube_proxy`], [`pod`] | what Kubernetes brings: forwarding to pods, and the pods |
 //! | [`http`], [`probe`] | a client's view: one request, or a packet each millisecond |
 //! | [`capture`] | the switch's view: who says ARP what |
+//! | [`datagram`] | an attacker's view: what others said, to say it again |
 //! | [`ferrolb`], [`cluster`] | the program under test; one on every node, with a Service to look at |
+//! | [`manifests`] | a copy of the examples that a test may change |
 //! | [`kube`] | a real API server, real kube-proxy, Nodes and pods in the network |
 //! | [`mac`], [`Report`] | values |
 
 pub mod capture;
 pub mod cluster;
+pub mod datagram;
 pub mod ferrolb;
 pub mod http;
 pub mod kube;
 pub mod kube_proxy;
 pub mod mac;
+pub mod manifests;
 pub mod needs;
 pub mod neighbour;
 pub mod netns;
@@ -37,6 +41,7 @@ mod stamp;
 mod worker;
 
 pub use mac::Mac;
+pub use manifests::Manifests;
 pub use netns::Netns;
 
 pub use probe::Probe;

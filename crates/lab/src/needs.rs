@@ -63,8 +63,18 @@ pub fn needs() -> Result<(), Missing> {
         sysctl.map(drop).map_err(|_| Missing::Sysctl)
     });
     found.join().expect("nothing in it panics")?;
-    let programs = [("setpriv", "util-linux"), ("nft", "nftables")];
-    match programs.into_iter().find(|(name, _)| !is_installed(name)) {
+    installed(&[("setpriv", "util-linux"), ("nft", "nftables")])
+}
+
+/// Says whether this machine can run a lab with other people's programs for layer 2 in it, and if
+/// not, the first thing that it lacks.
+pub fn needs_peers() -> Result<(), Missing> {
+    needs()?;
+    installed(&[("arping", "iputils-arping"), ("bridge", "iproute2"), ("ndisc6", "ndisc6")])
+}
+
+fn installed(programs: &[(&'static str, &'static str)]) -> Result<(), Missing> {
+    match programs.iter().find(|(name, _)| !is_installed(name)) {
         None => Ok(()),
         Some((name, package)) => Err(Missing::Program { name, package }),
     }
@@ -96,7 +106,8 @@ pub fn skip(test: &str, missing: Missing) {
 }
 
 /// Ends the test, with a line that names it and the reason, on a machine without what a lab needs;
-/// `require!(kubernetes)` also wants the programs of Kubernetes.
+/// `require!(kubernetes)` also wants the programs of Kubernetes, `require!(peers)` those of others for
+/// layer 2.
 #[macro_export]
 macro_rules! require {
     () => {
@@ -104,6 +115,9 @@ macro_rules! require {
     };
     (kubernetes) => {
         $crate::require!(@ $crate::needs::needs_kubernetes())
+    };
+    (peers) => {
+        $crate::require!(@ $crate::needs::needs_peers())
     };
     (@ $needs:expr) => {
         if let Err(missing) = $needs {

@@ -13,13 +13,16 @@
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::os::fd::RawFd;
+use std::process::Command;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context as _, Result, ensure};
+use anyhow::{Context as _, Result, bail, ensure};
 use futures_util::TryStreamExt as _;
 use nix::net::if_::if_nametoindex;
-use rtnetlink::packet_route::address::{AddressAttribute, AddressFlags, AddressHeaderFlags};
+use rtnetlink::packet_route::address::{
+    AddressAttribute, AddressFlags, AddressHeaderFlags, AddressMessage,
+};
 use rtnetlink::packet_route::link::{
     BridgePortState, InfoData, InfoKind, InfoVeth, LinkAttribute, LinkFlags, LinkMessage, State,
 };
@@ -28,6 +31,7 @@ use rtnetlink::{
     Handle, LinkBridge, LinkBridgePort, LinkMessageBuilder, LinkUnspec, LinkVeth,
     RouteMessageBuilder,
 };
+use serde_json::Value;
 
 use crate::kube_proxy;
 use crate::mac::Mac;
@@ -41,6 +45,9 @@ pub const MAX_NODES: u8 = 26;
 
 /// How long a link may take to come up; it takes about a millisecond.
 const LINK_UP: Duration = Duration::from_secs(5);
+
+/// How long the kernel may take to find out whether an address is free; it takes about two seconds.
+const DETECTION: Duration = Duration::from_secs(30);
 
 /// A machine on the network, or a pod behind one.
 #[derive(Debug)]
@@ -191,6 +198,36 @@ impl Lan {
         kube_proxy::nft(&self.switch, table, &format!("{chain}{rules}  }}\n"))
     }
 
+    /// Makes the switch deliver multicast of IPv6 only to hosts that told it that they want it (MLD
+    /// snooping), and ask them (a querier).
+    pub fn snoop(&self) -> Result<()> {
+        // Without an address of its own the bridge cannot ask, and without asking it floods.
+        self.switch.sysctl(&format!("net/ipv6/conf/{BRIDGE}/accept_dad"), "0")?;
+        self.switch.sysctl(&format!("net/ipv6/conf/{BRIDGE}/disable_ipv6"), "0")?;
+        self.switch.netlink(async |handle: Handle| {
+            let bridge = LinkBridge::new(BRIDGE).mcast_snooping(true).mcast_querier(true);
+            // In hundredths of a second: for so long after a question it still floods.
+            let bridge = bridge.mcast_query_response_interval(10).build();
+            handle.link().change(bridge).execute().await.context("making the switch snoop")
+        })
+    }
+
+    /// The multicast groups that hosts have told the switch of, each with the host's name.
+    pub fn memberships(&self) -> Result<Vec<(Ipv6Addr, String)>> {
+        let shown = self.switch.run(|| {
+            let mut command = Command::new("bridge");
+            command.args(["-json", "mdb", "show"]).output()
+        });
+        let shown = shown.context("running `bridge` (package iproute2)")?;
+        let tables: Value = serde_json::from_slice(&shown.stdout).context("reading its answer")?;
+        let entries = tables[0]["mdb"].as_array().cloned().unwrap_or_default();
+        let membership = |entry: &Value| {
+            let group = entry["grp"].as_str()?.parse().ok()?;
+            Some((group, entry["port"].as_str()?.to_owned()))
+        };
+        Ok(entries.iter().filter_map(membership).collect())
+    }
+
     fn build_switch(&self) -> Result<()> {
         self.switch.sysctl("net/ipv6/conf/default/disable_ipv6", "1")?;
         let hosts: Vec<_> = self.hosts().map(|h| (h.name.clone(), h.mac, h.netns.fd())).collect();
@@ -288,6 +325,28 @@ impl Host {
         let length = if address.is_ipv4() { 32 } else { 128 };
         self.netns.netlink(async move |handle: Handle| {
             add_address(&handle, "eth0", address, length).await
+        })
+    }
+
+    /// Adds an IPv6 address to `eth0` as an ordinary host does: it asks the LAN first whether anybody
+    /// has it. Waits for the result, and says whether the kernel found it free.
+    pub fn detect_duplicate(&self, address: Ipv6Addr) -> Result<bool> {
+        self.netns.sysctl("net/ipv6/conf/eth0/accept_dad", "1")?;
+        let until = Instant::now() + DETECTION;
+        self.netns.netlink(async move |handle: Handle| {
+            let index = if_nametoindex("eth0")?;
+            handle.address().add(index, address.into(), LAN_PREFIXES.1).execute().await?;
+            while Instant::now() < until {
+                let flags = flags(&handle, address).await?;
+                if flags.contains(AddressFlags::Dadfailed) {
+                    return Ok(false);
+                }
+                if !flags.contains(AddressFlags::Tentative) {
+                    return Ok(true);
+                }
+                thread::sleep(Duration::from_millis(10));
+            }
+            bail!("the kernel does not know about `{address}` after {DETECTION:?}")
         })
     }
 
@@ -450,6 +509,20 @@ async fn add_address(handle: &Handle, link: &str, address: IpAddr, length: u8) -
     message.header.flags |= AddressHeaderFlags::Nodad;
     message.attributes.push(AddressAttribute::Flags(AddressFlags::Nodad));
     request.execute().await.with_context(|| format!("adding `{address}/{length}` to `{link}`"))
+}
+
+/// What the kernel says of an address.
+async fn flags(handle: &Handle, address: Ipv6Addr) -> Result<AddressFlags> {
+    let all: Vec<_> = handle.address().get().execute().try_collect().await?;
+    let has = |message: &&AddressMessage| {
+        message.attributes.contains(&AddressAttribute::Address(address.into()))
+    };
+    let found = all.iter().find(has).with_context(|| format!("`{address}` is not there"))?;
+    let flags = found.attributes.iter().find_map(|attribute| {
+        let AddressAttribute::Flags(flags) = attribute else { return None };
+        Some(*flags)
+    });
+    flags.with_context(|| format!("`{address}` has no flags"))
 }
 
 async fn add_route(handle: &Handle, network: IpAddr, length: u8, gateway: IpAddr) -> Result<()> {

@@ -8,11 +8,14 @@
 //! ```
 
 use std::collections::BTreeSet;
+use std::fs;
 use std::net::{IpAddr, SocketAddr};
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use anyhow::{Context as _, Result, ensure};
+use anyhow::Result;
+use lab::kube::kills::{Outcome, kill_controllers};
+use lab::kube::services::{LIMIT, SERVICES, service};
 use lab::kube::{Cluster, Installation, Installed};
 use lab::{Probe, http};
 use nix::sys::signal::Signal;
@@ -21,77 +24,15 @@ use serde_json::{Value, json};
 /// For what takes milliseconds on a machine at rest.
 const SOON: Duration = Duration::from_secs(20);
 
-/// For what waits for a lease to run out.
-const LEASE: Duration = Duration::from_secs(40);
-
-const SERVICES: &str = "/api/v1/namespaces/default/services";
 const POOL: &str = "/apis/metallb.io/v1beta1/namespaces/metallb-system/ipaddresspools/lan";
 
-const SETTINGS: &str = "
-apiVersion: metallb.io/v1beta1
-kind: IPAddressPool
-metadata:
-  name: lan
-  namespace: metallb-system
-spec:
-  addresses: [192.0.2.200-192.0.2.209]
----
-apiVersion: metallb.io/v1beta1
-kind: L2Advertisement
-metadata:
-  name: lan
-  namespace: metallb-system
-spec:
-  ipAddressPools: [lan]
-";
+const RANGE: &str = "192.0.2.200-192.0.2.209";
 
 /// A cluster of two nodes with settings that give addresses from 192.0.2.200 on.
 fn installed(controllers: u8) -> Result<Installed> {
     let installed = Installed::start(2, controllers)?;
-    configure(&installed)?;
+    installed.configure(RANGE)?;
     Ok(installed)
-}
-
-/// Webhooks may not be reachable yet: what they do not let in is brought again.
-fn configure(installed: &Installed) -> Result<()> {
-    let plane = &installed.cluster.plane;
-    let end = Instant::now() + SOON;
-    while let Err(error) = plane.apply(SETTINGS) {
-        ensure!(Instant::now() < end, "{error:#}\n{}", installed.logs());
-        thread::sleep(Duration::from_millis(50));
-    }
-    Ok(())
-}
-
-fn service(name: &str, policy: &str) -> Value {
-    json!({
-        "apiVersion": "v1", "kind": "Service",
-        "metadata": {"name": name, "namespace": "default"},
-        "spec": {
-            "type": "LoadBalancer", "externalTrafficPolicy": policy,
-            "ports": [
-                {"name": "http", "port": 80, "targetPort": 8080, "protocol": "TCP"},
-                {"name": "echo", "port": 9000, "targetPort": 8080, "protocol": "UDP"},
-            ],
-        },
-    })
-}
-
-/// Waits until something holds; says what the programs logged if it does not.
-fn until(installed: &Installed, what: &str, mut holds: impl FnMut() -> bool) -> Result<()> {
-    let end = Instant::now() + LEASE;
-    while !holds() {
-        ensure!(Instant::now() < end, "{what}: not within {LEASE:?}\n{}", installed.logs());
-        thread::sleep(Duration::from_millis(20));
-    }
-    Ok(())
-}
-
-/// Creates a Service and waits for its address.
-fn create(installed: &Installed, name: &str, policy: &str) -> Result<IpAddr> {
-    installed.cluster.plane.api().create(SERVICES, &service(name, policy))?;
-    let address = installed.cluster.ingress(name, LEASE);
-    address.with_context(|| installed.logs())
 }
 
 /// The answers of pods to a client, a connection each.
@@ -121,12 +62,12 @@ fn a_client_reaches_a_service_as_its_endpoints_and_the_pool_change() {
     lab::require!(kubernetes);
     let installed = installed(1).unwrap();
     let (cluster, plane) = (&installed.cluster, &installed.cluster.plane);
-    let address = create(&installed, "web", "Cluster").unwrap();
+    let address = installed.create("web", "Cluster").unwrap();
     assert_eq!(address.to_string(), "192.0.2.200");
 
     cluster.set_endpoints("web", &["a", "b"]).unwrap();
     let both = || answers(cluster, address) == hello(&["a", "b"]);
-    until(&installed, "both pods answer", both).unwrap();
+    installed.until("both pods answer", both).unwrap();
     let node = owner(cluster, address).unwrap();
     let statuses = "/apis/metallb.io/v1beta1/namespaces/metallb-system/servicel2statuses";
     let is_owner = |list: &Value| list["items"][0]["status"]["node"] == node;
@@ -140,21 +81,20 @@ fn a_client_reaches_a_service_as_its_endpoints_and_the_pool_change() {
             owner(cluster, address) == Some(format!("node-{letter}"))
                 && answers(cluster, address) == hello(&[letter])
         };
-        until(&installed, "the node with the pod answers", moved).unwrap();
+        installed.until("the node with the pod answers", moved).unwrap();
     }
 
     let spec = json!({"spec": {"addresses": ["192.0.2.220-192.0.2.229"]}});
     plane.patch(POOL, &spec).unwrap();
     let is_new =
         |service: &Value| service["status"]["loadBalancer"]["ingress"][0]["ip"] == "192.0.2.220";
-    plane.wait(&path, "it has an address of the new range", LEASE, is_new).unwrap();
+    plane.wait(&path, "it has an address of the new range", LIMIT, is_new).unwrap();
     let new: IpAddr = [192, 0, 2, 220].into();
-    until(&installed, "the new address answers", || answers(cluster, new) == hello(&["a"]))
-        .unwrap();
-    until(&installed, "nobody holds the old one", || owner(cluster, address).is_none()).unwrap();
+    installed.until("the new address answers", || answers(cluster, new) == hello(&["a"])).unwrap();
+    installed.until("nobody holds the old one", || owner(cluster, address).is_none()).unwrap();
 
     plane.delete(&path).unwrap();
-    until(&installed, "nobody holds the new one", || owner(cluster, new).is_none()).unwrap();
+    installed.until("nobody holds the new one", || owner(cluster, new).is_none()).unwrap();
     let is_empty = |list: &Value| list["items"].as_array().is_some_and(Vec::is_empty);
     plane.wait(statuses, "no status is left", SOON, is_empty).unwrap();
 }
@@ -163,11 +103,11 @@ fn a_client_reaches_a_service_as_its_endpoints_and_the_pool_change() {
 fn clients_do_not_notice_that_the_api_server_and_etcd_are_away() {
     lab::require!(kubernetes);
     let mut installed = installed(1).unwrap();
-    let address = create(&installed, "web", "Cluster").unwrap();
+    let address = installed.create("web", "Cluster").unwrap();
     installed.cluster.set_endpoints("web", &["a", "b"]).unwrap();
     let cluster = &installed.cluster;
     let both = || answers(cluster, address) == hello(&["a", "b"]);
-    until(&installed, "both pods answer", both).unwrap();
+    installed.until("both pods answer", both).unwrap();
     let owner_before = owner(&installed.cluster, address);
 
     installed.cluster.plane.stop_api_server().unwrap();
@@ -177,11 +117,11 @@ fn clients_do_not_notice_that_the_api_server_and_etcd_are_away() {
     // As long as watches, leases and patience would need to notice.
     thread::sleep(Duration::from_secs(30));
     installed.cluster.plane.start_api_server().unwrap();
-    let next = create(&installed, "next", "Cluster").unwrap();
+    let next = installed.create("next", "Cluster").unwrap();
     assert_eq!(next.to_string(), "192.0.2.201");
     installed.cluster.plane.stop_etcd().unwrap();
     installed.cluster.plane.start_etcd().unwrap();
-    let third = create(&installed, "third", "Cluster").unwrap();
+    let third = installed.create("third", "Cluster").unwrap();
     assert_eq!(third.to_string(), "192.0.2.202");
 
     let report = probe.finish();
@@ -194,10 +134,10 @@ fn clients_do_not_notice_that_the_api_server_and_etcd_are_away() {
 fn a_speaker_started_while_the_api_server_is_away_announces_later() {
     lab::require!(kubernetes);
     let mut installed = installed(1).unwrap();
-    let address = create(&installed, "web", "Cluster").unwrap();
+    let address = installed.create("web", "Cluster").unwrap();
     installed.cluster.set_endpoints("web", &["a", "b"]).unwrap();
     let cluster = &installed.cluster;
-    until(&installed, "somebody answers", || owner(cluster, address).is_some()).unwrap();
+    installed.until("somebody answers", || owner(cluster, address).is_some()).unwrap();
 
     installed.cluster.plane.stop_api_server().unwrap();
     let Installed { speakers, installation, cluster, .. } = &mut installed;
@@ -209,85 +149,85 @@ fn a_speaker_started_while_the_api_server_is_away_announces_later() {
     cluster.plane.start_api_server().unwrap();
     let cluster = &installed.cluster;
     let both = || answers(cluster, address) == hello(&["a", "b"]);
-    until(&installed, "both pods answer", both).unwrap();
+    installed.until("both pods answer", both).unwrap();
 }
 
-/// The controller in charge, by its place among them.
-fn leader(installed: &Installed) -> Option<usize> {
-    let path = "/apis/coordination.k8s.io/v1/namespaces/metallb-system/leases/metallb-controller";
-    let lease = installed.cluster.plane.get(path).ok()?;
-    let holder = lease["spec"]["holderIdentity"].as_str()?;
-    installed.controllers.iter().position(|pod| holder.starts_with(&pod.name))
-}
-
-/// Every address that a Service has, with its name; two Services with one are an error.
-fn addresses(installed: &Installed) -> Result<Vec<(String, String)>> {
-    let list = installed.cluster.plane.get(SERVICES)?;
-    let services = list["items"].as_array().context("a list has items")?;
-    let address = |service: &Value| {
-        let ip = service["status"]["loadBalancer"]["ingress"][0]["ip"].as_str()?.to_owned();
-        Some((ip, service["metadata"]["name"].as_str()?.to_owned()))
+#[test]
+fn speakers_say_whether_they_know_each_other_by_the_secret_of_the_controller() {
+    lab::require!(kubernetes);
+    let mut installed = installed(1).unwrap();
+    let node = installed.cluster.lan.nodes[0].host.name.clone();
+    let path = format!(
+        "/apis/metallb.io/v1beta1/namespaces/metallb-system/configurationstates/speaker-{node}"
+    );
+    let is_authenticated = |installed: &Installed, want: &str| {
+        let state = installed.cluster.plane.api().find(&path).unwrap().unwrap_or_default();
+        let conditions = state["status"]["conditions"].as_array().cloned().unwrap_or_default();
+        conditions.iter().any(|one| one["type"] == "meshAuthenticated" && one["status"] == want)
     };
-    let mut found: Vec<_> = services.iter().filter_map(address).collect();
-    found.sort();
-    let twice = found.windows(2).find(|pair| pair[0].0 == pair[1].0);
-    ensure!(twice.is_none(), "one address for two: {twice:?}\n{}", installed.logs());
-    Ok(found)
+    installed
+        .until("it says that it has no key", || is_authenticated(&installed, "False"))
+        .unwrap();
+
+    let secret = "/api/v1/namespaces/metallb-system/secrets/metallb-memberlist";
+    let secret = installed.cluster.plane.api().get(secret).unwrap();
+    // In base64 of base64: what it says is no matter here, and long enough.
+    let text = secret["data"]["secretkey"].as_str().unwrap();
+    let mounted = tempfile::tempdir().unwrap();
+    fs::write(mounted.path().join("secretkey"), text).unwrap();
+    let directory = mounted.path().display().to_string();
+    let Installed { speakers, installation, cluster, .. } = &mut installed;
+    for (speaker, node) in speakers.iter_mut().zip(&cluster.lan.nodes) {
+        speaker.process.kill().unwrap();
+        let flag = ["--ml-secret-key-path", &directory];
+        installation.restart_speaker(speaker, node, &flag).unwrap();
+    }
+    installed.until("it says that it has one", || is_authenticated(&installed, "True")).unwrap();
+    let heard = || installed.speakers.iter().all(|one| one.process.log().contains("\"heard\""));
+    installed.until("they hear each other", heard).unwrap();
 }
 
 #[test]
 fn the_other_controller_takes_over_when_one_is_killed_or_stopped_and_woken() {
     lab::require!(kubernetes);
     let mut installed = installed(2).unwrap();
-    create(&installed, "first", "Cluster").unwrap();
-    let before = addresses(&installed).unwrap();
-    let old = leader(&installed).unwrap();
+    installed.create("first", "Cluster").unwrap();
+    let before = installed.addresses().unwrap();
+    let old = installed.leader().unwrap();
 
     // Past its lease: it does not know that it is not in charge any more when it wakes.
     let stopped = &installed.controllers[old].process;
     stopped.signal(Signal::SIGSTOP).unwrap();
-    create(&installed, "second", "Cluster").unwrap();
-    assert_ne!(leader(&installed), Some(old));
+    installed.create("second", "Cluster").unwrap();
+    assert_ne!(installed.leader(), Some(old));
     stopped.signal(Signal::SIGCONT).unwrap();
-    create(&installed, "third", "Cluster").unwrap();
-    assert_eq!(addresses(&installed).unwrap().len(), 3);
+    installed.create("third", "Cluster").unwrap();
+    assert_eq!(installed.addresses().unwrap().len(), 3);
 
-    let new = leader(&installed).unwrap();
+    let new = installed.leader().unwrap();
     installed.controllers[new].process.kill().unwrap();
-    create(&installed, "fourth", "Cluster").unwrap();
-    assert_eq!(leader(&installed), Some(1 - new));
+    installed.create("fourth", "Cluster").unwrap();
+    assert_eq!(installed.leader(), Some(1 - new));
 
     // One that is asked to go hands over at once.
     installed.installation.restart_controller(&mut installed.controllers[new], &[]).unwrap();
     installed.controllers[1 - new].process.signal(Signal::SIGTERM).unwrap();
-    create(&installed, "fifth", "Cluster").unwrap();
-    let after = addresses(&installed).unwrap();
+    installed.create("fifth", "Cluster").unwrap();
+    let after = installed.addresses().unwrap();
     assert_eq!(after.len(), 5);
-    assert!(before.iter().all(|had| after.contains(had)), "{before:?} {after:?}");
+    assert!(before.iter().all(|(ip, had)| after.get(ip) == Some(had)), "{before:?} {after:?}");
 }
 
 #[test]
 fn no_address_is_given_twice_or_changed_however_often_controllers_are_killed() {
     lab::require!(kubernetes);
-    let mut installed = installed(1).unwrap();
+    let mut installed = installed(2).unwrap();
     let wide = json!({"spec": {"addresses": ["198.51.100.0/24"]}});
     installed.cluster.plane.patch(POOL, &wide).unwrap();
-    let mut had: Vec<(String, String)> = Vec::new();
-    for round in 0..10 {
-        let api = installed.cluster.plane.api().clone();
-        for number in 0..5 {
-            api.create(SERVICES, &service(&format!("s-{round}-{number}"), "Cluster")).unwrap();
-        }
-        // In the middle of its work, wherever that is.
-        installed.controllers[0].process.kill().unwrap();
-        let Installed { controllers, installation, .. } = &mut installed;
-        installation.restart_controller(&mut controllers[0], &[]).unwrap();
-        let all_have = || addresses(&installed).is_ok_and(|found| found.len() == 5 * (round + 1));
-        until(&installed, "every Service has an address", all_have).unwrap();
-        let have = addresses(&installed).unwrap();
-        assert!(had.iter().all(|one| have.contains(one)), "changed: {had:?} {have:?}");
-        had = have;
-    }
+    let outcome = kill_controllers(&mut installed, 20, 1).unwrap();
+    assert!(outcome.services > 20, "{outcome:?}");
+    let Outcome { given_twice, changed, .. } = outcome;
+    assert_eq!((given_twice, changed), (Vec::new(), Vec::new()), "{}", installed.logs());
 }
 
 #[test]
@@ -300,7 +240,7 @@ fn a_service_that_cannot_be_served_holds_up_no_other() {
         "metallb.io/allow-shared-ip": "\u{1f600}",
     });
     installed.cluster.plane.api().create(SERVICES, &garbage).unwrap();
-    let address = create(&installed, "web", "Cluster").unwrap();
+    let address = installed.create("web", "Cluster").unwrap();
     assert_eq!(address.to_string(), "192.0.2.200");
     let is_told = |times: usize| {
         move |list: &Value| {
@@ -346,18 +286,18 @@ fn definitions_may_come_late_and_go_and_come_again() {
     let crds = lab::kube::ferrolb::deploy().join("crds");
     cluster.plane.apply_directory(&crds).unwrap();
     let installed = Installed { speakers, controllers: vec![controller], installation, cluster };
-    configure(&installed).unwrap();
-    let address = create(&installed, "web", "Cluster").unwrap();
+    installed.configure(RANGE).unwrap();
+    let address = installed.create("web", "Cluster").unwrap();
 
     let cluster = &installed.cluster;
     cluster.set_endpoints("web", &["a", "b"]).unwrap();
-    until(&installed, "somebody answers", || owner(cluster, address).is_some()).unwrap();
+    installed.until("somebody answers", || owner(cluster, address).is_some()).unwrap();
     let probe = Probe::start(&cluster.lan.client, SocketAddr::new(address, 9000)).unwrap();
     probe.wait_answered(SOON).unwrap();
     remove_definitions(cluster).unwrap();
     cluster.plane.apply_directory(&crds).unwrap();
-    configure(&installed).unwrap();
-    create(&installed, "next", "Cluster").unwrap();
+    installed.configure(RANGE).unwrap();
+    installed.create("next", "Cluster").unwrap();
     assert_eq!(cluster.ingress("web", SOON).unwrap(), address);
     let outage = probe.finish().longest_outage;
     assert!(outage < Duration::from_secs(1), "away for {outage:?}\n{}", installed.logs());

@@ -12,51 +12,19 @@
 //! ordinary one, and its probe sends a packet each millisecond through the address.
 #![expect(clippy::unwrap_used, reason = "a fixture that fails is a failed test")]
 
-use std::fs;
 use std::net::Ipv4Addr;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::Duration;
 
 use lab::cluster::{Cluster, examples};
 use lab::ferrolb::binary;
-use lab::{Lan, Probe, http, require};
+use lab::{Lan, Manifests, Probe, http, require};
 
 const LIMIT: Duration = Duration::from_secs(20);
 
-/// A directory of manifests of one's own, gone at the end.
-struct Manifests(PathBuf);
-
-impl Manifests {
-    /// The examples, to be changed.
-    fn copy_of_examples(name: &str) -> Self {
-        let directory = std::env::temp_dir().join(format!("ferrolb-{name}-{}", std::process::id()));
-        fs::create_dir_all(&directory).unwrap();
-        for file in fs::read_dir(examples()).unwrap() {
-            let file = file.unwrap();
-            fs::copy(file.path(), directory.join(file.file_name())).unwrap();
-        }
-        Self(directory)
-    }
-
-    fn edit(&self, file: &str, change: impl FnOnce(String) -> String) {
-        let path = self.0.join(file);
-        let text = fs::read_to_string(&path).unwrap();
-        let new = self.0.join(".new");
-        fs::write(&new, change(text)).unwrap();
-        fs::rename(new, path).unwrap();
-    }
-}
-
-impl Drop for Manifests {
-    fn drop(&mut self) {
-        let _ = fs::remove_dir_all(&self.0);
-    }
-}
-
 fn running(manifests: &Path) -> (Cluster, Probe) {
     let cluster = Cluster::start(3, &binary().unwrap(), manifests, "shop/web").unwrap();
-    let probe = Probe::start(&cluster.lan.client, cluster.echo()).unwrap();
-    probe.wait_answered(LIMIT).unwrap_or_else(|error| panic!("{error:#}\n{}", cluster.logs()));
+    let probe = cluster.probe(LIMIT).unwrap();
     (cluster, probe)
 }
 
@@ -140,16 +108,20 @@ fn a_killed_speaker_loses_its_addresses_to_another_node() {
 #[test]
 fn an_address_that_is_taken_away_is_answered_by_nobody() {
     require!();
-    let manifests = Manifests::copy_of_examples("taken-away");
-    let (cluster, _probe) = running(&manifests.0);
-    manifests.edit("web.yaml", |text| text.replace("type: LoadBalancer", "type: ClusterIP"));
+    let manifests = Manifests::of_examples().unwrap();
+    let (cluster, _probe) = running(manifests.path());
+    manifests
+        .edit("web.yaml", |text| text.replace("type: LoadBalancer", "type: ClusterIP"))
+        .unwrap();
     cluster
         .until("nobody answers", LIMIT, |cluster| {
             cluster.lan.client.forget_neighbour(cluster.address).unwrap();
             http::get(&cluster.lan.client, cluster.http(), "/", Duration::from_millis(200)).is_err()
         })
         .unwrap();
-    manifests.edit("web.yaml", |text| text.replace("type: ClusterIP", "type: LoadBalancer"));
+    manifests
+        .edit("web.yaml", |text| text.replace("type: ClusterIP", "type: LoadBalancer"))
+        .unwrap();
     cluster
         .until("it is answered again", LIMIT, |cluster| {
             http::get(&cluster.lan.client, cluster.http(), "/", Duration::from_millis(200)).is_ok()
@@ -160,9 +132,9 @@ fn an_address_that_is_taken_away_is_answered_by_nobody() {
 #[test]
 fn a_file_that_stops_parsing_changes_nothing() {
     require!();
-    let manifests = Manifests::copy_of_examples("stops-parsing");
-    let (cluster, probe) = running(&manifests.0);
-    manifests.edit("web.yaml", |text| format!("{text}\n  - : [broken\n"));
+    let manifests = Manifests::of_examples().unwrap();
+    let (cluster, probe) = running(manifests.path());
+    manifests.edit("web.yaml", |text| format!("{text}\n  - : [broken\n")).unwrap();
     cluster
         .until("every node reports the file", LIMIT, |cluster| {
             cluster.speakers.iter().all(|speaker| speaker.log().contains("web.yaml:"))
@@ -175,9 +147,9 @@ fn a_file_that_stops_parsing_changes_nothing() {
 #[test]
 fn an_object_that_becomes_wrong_keeps_meaning_what_it_meant() {
     require!();
-    let manifests = Manifests::copy_of_examples("becomes-wrong");
-    let (cluster, probe) = running(&manifests.0);
-    manifests.edit("pool.yaml", |text| text.replace("192.0.2.250", "192.0.2.199"));
+    let manifests = Manifests::of_examples().unwrap();
+    let (cluster, probe) = running(manifests.path());
+    manifests.edit("pool.yaml", |text| text.replace("192.0.2.250", "192.0.2.199")).unwrap();
     cluster
         .until("every node reports the pool", LIMIT, |cluster| {
             cluster.speakers.iter().all(|speaker| speaker.log().contains("spec.addresses[0]"))
@@ -190,14 +162,16 @@ fn an_object_that_becomes_wrong_keeps_meaning_what_it_meant() {
 #[test]
 fn an_advertisement_for_an_interface_that_the_node_lacks_is_reported_and_not_announced() {
     require!();
-    let manifests = Manifests::copy_of_examples("no-interface");
-    manifests.edit("pool.yaml", |text| {
-        text.replace("ipAddressPools:", "interfaces: [eth9]\n  ipAddressPools:")
-    });
+    let manifests = Manifests::of_examples().unwrap();
+    manifests
+        .edit("pool.yaml", |text| {
+            text.replace("ipAddressPools:", "interfaces: [eth9]\n  ipAddressPools:")
+        })
+        .unwrap();
     let lan = Lan::with_nodes(1).unwrap();
     let node = &lan.nodes[0];
     let binary = binary().unwrap();
-    let speaker = lab::ferrolb::Ferrolb::start(&node.host, &binary, &manifests.0, &[]).unwrap();
+    let speaker = lab::ferrolb::Ferrolb::start(&node.host, &binary, manifests.path(), &[]).unwrap();
     speaker.process().wait_for_log("eth9", LIMIT).unwrap();
     let log = speaker.log();
     assert!(log.contains("ERROR") && !log.contains("panicked"), "{log}");

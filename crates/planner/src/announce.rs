@@ -132,18 +132,21 @@ impl Pools {
     }
 }
 
-/// Why a node can announce nothing at all.
+/// Why a node can announce nothing at all, whatever advertisements say.
 fn unfitness(facts: &Facts, name: &NodeName) -> Option<Silence> {
     let Some(node) = facts.nodes.get(name) else { return Some(Silence::NodeUnknown) };
     if !runs_speaker(facts, name) {
         Some(Silence::NoSpeaker)
     } else if node.is_network_unavailable {
         Some(Silence::NodeNetworkUnavailable)
-    } else if node.is_excluded && !facts.ignore_exclude_label {
-        Some(Silence::NodeExcluded)
     } else {
         None
     }
+}
+
+/// Whether the exclude label of a node counts.
+fn is_excluded(facts: &Facts, name: &NodeName) -> bool {
+    !facts.ignore_exclude_label && facts.nodes.get(name).is_some_and(|node| node.is_excluded)
 }
 
 fn runs_speaker(facts: &Facts, node: &NodeName) -> bool {

@@ -7,6 +7,7 @@
 
 pub mod bgp;
 mod change;
+pub mod lan;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -17,6 +18,7 @@ use crate::range::{Range, bits};
 use crate::selector::{Labels, Selector};
 
 pub use change::Change;
+pub use lan::L2Advertisement;
 
 /// Everything known about the cluster at one moment.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
@@ -41,6 +43,9 @@ pub struct Facts {
     pub speakers: Option<BTreeSet<NodeName>>,
     /// Nodes with the exclude label are candidates all the same (`--ignore-exclude-lb`).
     pub ignore_exclude_label: bool,
+    /// Services that a MetalLB which still runs announces on the LAN, and from which node. None of
+    /// ours announces their addresses.
+    pub rivals: BTreeMap<ServiceName, NodeName>,
 }
 
 /// A Service of type LoadBalancer.
@@ -288,6 +293,8 @@ pub struct Node {
     pub is_network_unavailable: bool,
     /// It has the label `node.kubernetes.io/exclude-from-external-load-balancers`.
     pub is_excluded: bool,
+    /// Why it is expected to stop serving, although it still does.
+    pub departures: BTreeSet<lan::Departure>,
 }
 
 /// A pool of addresses: at least one range, none overlapping another.
@@ -409,23 +416,6 @@ pub struct Allocation {
     pub namespace_selectors: Vec<Selector>,
     /// Services by label; any of them may match.
     pub service_selectors: Vec<Selector>,
-}
-
-/// An L2Advertisement. An empty list selects everything.
-#[derive(Clone, Debug, Default, Eq, PartialEq)]
-pub struct L2Advertisement {
-    /// Pools by name.
-    pub pools: BTreeSet<PoolName>,
-    /// Pools by label; any of them may match.
-    pub pool_selectors: Vec<Selector>,
-    /// Nodes by label; any of them may match.
-    pub node_selectors: Vec<Selector>,
-    /// Services by label; any of them may match.
-    pub service_selectors: Vec<Selector>,
-    /// Nodes to prefer, each with its weight from 1 to 100.
-    pub preferred_nodes: Vec<(i32, Selector)>,
-    /// Interfaces by name.
-    pub interfaces: BTreeSet<String>,
 }
 
 #[cfg(test)]

@@ -9,6 +9,7 @@ use std::net::IpAddr;
 use ipnet::IpNet;
 
 use crate::facts::bgp::Community;
+use crate::facts::lan::Announcing;
 use crate::names::{PeerName, ServiceName};
 use crate::owner::Order;
 use crate::reason::{Protocol, Silence};
@@ -39,6 +40,8 @@ pub struct Candidacy {
     pub order: Order,
     /// On which interfaces this node answers if it holds the address.
     pub interfaces: Interfaces,
+    /// How the LAN is told and asked about the address.
+    pub announcing: Announcing,
 }
 
 /// Interfaces of one node.

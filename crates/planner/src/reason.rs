@@ -9,8 +9,9 @@ use std::collections::BTreeSet;
 use std::fmt;
 use std::net::IpAddr;
 
+use crate::facts::lan::Departure;
 use crate::facts::{Family, Need, Port};
-use crate::names::{AdvertisementName, PoolName, ServiceName};
+use crate::names::{AdvertisementName, NodeName, PoolName, ServiceName};
 
 /// Why a Service gets no address, or cannot keep the one that it has.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -191,8 +192,6 @@ pub enum Silence {
         /// The first that it is in conflict with.
         other: AdvertisementName,
     },
-    /// IPv6 is not announced on the LAN by this version.
-    FamilyNotAnnounced,
     /// The session with the router does not carry routes of the family.
     FamilyNotCarried {
         /// The family.
@@ -213,6 +212,11 @@ pub enum Silence {
     NoCandidate {
         /// Why this node cannot.
         here: Box<Self>,
+    },
+    /// The node is about to go away, and others could serve.
+    NodeDeparting {
+        /// Why.
+        why: Departure,
     },
     /// The node carries the label that excludes it from load balancers.
     NodeExcluded,
@@ -239,6 +243,11 @@ pub enum Silence {
     PeerNotSelected {
         /// The advertisements for Service and node.
         advertisements: BTreeSet<AdvertisementName>,
+    },
+    /// A MetalLB that still runs announces the address.
+    RivalAnnounces {
+        /// From this node.
+        node: NodeName,
     },
     /// Advertisements select the pool, but not the Service.
     ServiceNotSelected {
@@ -325,12 +334,12 @@ impl Silence {
     pub fn label(&self) -> &'static str {
         match self {
             Self::ConflictingAdvertisements { .. } => "conflictingAdvertisements",
-            Self::FamilyNotAnnounced => "familyNotAnnounced",
             Self::FamilyNotCarried { .. } => "familyNotCarried",
             Self::InNoPool => "ipNotAllowed",
             Self::NoAddress => "noIPAllocated",
             Self::NoAdvertisement { .. } => "noMatchingAdvertisement",
             Self::NoCandidate { .. } => "noCandidate",
+            Self::NodeDeparting { .. } => "nodeDeparting",
             Self::NodeExcluded => "nodeLabeledExcludeBalancers",
             Self::NodeNetworkUnavailable => "nodeNetworkUnavailable",
             Self::NodeNotSelected { .. } => "nodeNotSelected",
@@ -340,6 +349,7 @@ impl Silence {
             Self::NoPeer => "noPeer",
             Self::NoSpeaker => "noSpeaker",
             Self::PeerNotSelected { .. } => "peerNotSelected",
+            Self::RivalAnnounces { .. } => "announcedByMetalLB",
             Self::ServiceNotSelected { .. } => "serviceNotSelected",
             Self::SharerNotServed { .. } => "sharerNotServed",
             Self::SharingWithServiceSelectors { .. } => "sharedIPWithServiceSelector",
@@ -471,9 +481,6 @@ impl fmt::Display for Silence {
                 "BGPAdvertisements `{one}` and `{other}` give the same routes different local \
                  preferences"
             ),
-            Self::FamilyNotAnnounced => {
-                f.write_str("IPv6 is not announced on the LAN by this version")
-            }
             Self::FamilyNotCarried { family } => {
                 write!(f, "the session does not carry {family} routes")
             }
@@ -483,6 +490,9 @@ impl fmt::Display for Silence {
                 write!(f, "no {} selects pool `{pool}`", kind.advertisement())
             }
             Self::NoCandidate { here } => write!(f, "no node can announce it; on this one, {here}"),
+            Self::NodeDeparting { why } => {
+                write!(f, "this node {why}, and another one can announce it")
+            }
             Self::NodeExcluded => {
                 f.write_str("this node has the label that excludes it from load balancers")
             }
@@ -499,6 +509,9 @@ impl fmt::Display for Silence {
             Self::PeerNotSelected { advertisements } => {
                 let names = quoted(advertisements.iter());
                 write!(f, "the BGPAdvertisements for it are for other peers: {names}")
+            }
+            Self::RivalAnnounces { node } => {
+                write!(f, "a MetalLB that still runs announces it from node `{node}`")
             }
             Self::ServiceNotSelected { kind, pool } => {
                 write!(f, "the {}s of pool `{pool}` do not select it", kind.advertisement())

@@ -9,7 +9,6 @@ use std::thread;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result};
-use lab::Probe;
 use lab::cluster::{Cluster, examples};
 
 use super::row::{Goal, Row};
@@ -41,8 +40,7 @@ pub(super) fn run(runs: u16, binary: &Path) -> Result<Vec<Row>> {
 /// The owner's node crashes: its frames stop, the others keep carrier.
 fn crash(binary: &Path) -> Result<Duration> {
     let cluster = Cluster::start(3, binary, &examples(), "shop/web")?;
-    let probe = Probe::start(&cluster.lan.client, cluster.echo())?;
-    probe.wait_answered(START).with_context(|| cluster.logs())?;
+    let probe = cluster.probe(START)?;
     thread::sleep(CALM);
     let owner = cluster.owner()?.host.name.clone();
     let before = probe.report();

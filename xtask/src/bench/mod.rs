@@ -1,7 +1,7 @@
 //! `cargo xtask bench NAME`: every figure of ferrolb, measured here.
 //!
-//! A benchmark of the program starts the release binary as separate processes with default flags,
-//! and what measures shares neither code nor clock with it. One of decisions runs in one process.
+//! A benchmark of the program starts it as separate processes with default flags, and what measures
+//! shares neither code nor clock with it. One of decisions runs in one process.
 //! A sample that failed counts as the worst there can be.
 
 mod kube;
@@ -9,14 +9,16 @@ mod l2;
 mod planner;
 mod row;
 
+use std::fs;
+use std::path::PathBuf;
 use std::process::ExitCode;
 
-use anyhow::Result;
+use anyhow::{Context as _, Result};
 use clap::ValueEnum;
 
 use crate::output::Format;
 use crate::program::{self, Profile};
-use crate::{packages, rights};
+use crate::{image, packages, rights};
 
 /// Measure what ferrolb promises; fails when a goal is missed
 #[derive(clap::Args)]
@@ -30,6 +32,15 @@ pub(crate) struct Arguments {
     /// For people or for programs
     #[arg(short, long, value_enum, default_value = "text")]
     output: Format,
+    /// Of `kube`: only this part
+    #[arg(long, value_enum)]
+    only: Option<kube::Part>,
+    /// Of `kube`: a tenth of the Services, samples and kills
+    #[arg(long)]
+    quick: bool,
+    /// Of `kube`: measure this program instead of building that of the image
+    #[arg(long, value_name = "FILE")]
+    program: Option<PathBuf>,
 }
 
 /// The benchmarks.
@@ -61,9 +72,15 @@ pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode> {
             if !kube::is_told() {
                 packages::bring(packages::LAB)?;
                 let programs = crate::kube::bring()?;
-                return kube::again(&programs, &program::build(Profile::Release)?);
+                let program = match &arguments.program {
+                    Some(program) => {
+                        fs::canonicalize(program).context("looking for the program")?
+                    }
+                    None => image::build_program()?,
+                };
+                return kube::again(&programs, &program);
             }
-            kube::run()?
+            kube::run(&kube::Sizes::of(arguments.quick), arguments.only)?
         }
         Bench::Planner => planner::run(arguments.runs)?,
     };

@@ -20,6 +20,9 @@ pub(crate) struct Row {
     pub(crate) figures: Figures,
     /// Whether every goal is met, by all samples.
     pub(crate) ok: bool,
+    /// How it was measured; empty where the benchmark says so for all of its rows.
+    #[serde(skip_serializing_if = "str::is_empty")]
+    pub(crate) method: &'static str,
 }
 
 /// The figures of a row.
@@ -75,11 +78,9 @@ impl Row {
         let limits = [(p50, goal.p50), (p95, goal.p95), (p99, goal.p99)];
         let ok = limits.iter().all(|(value, limit)| limit.is_none_or(|limit| *value <= limit));
         let figures = Figures::Percentiles { p50, p95, p99, goal };
-        Self { bench, name: name.to_owned(), unit, n: samples.len(), figures, ok }
+        Self { bench, name: name.to_owned(), unit, n: samples.len(), figures, ok, method: "" }
     }
-}
 
-impl Row {
     /// A row of one value.
     pub(crate) fn value(
         bench: &'static str,
@@ -88,14 +89,20 @@ impl Row {
         value: f64,
         goal: f64,
     ) -> Self {
-        Self { bench, name, unit, n: 1, figures: Figures::Value { value, goal }, ok: value <= goal }
+        let (figures, ok) = (Figures::Value { value, goal }, value <= goal);
+        Self { bench, name, unit, n: 1, figures, ok, method: "" }
+    }
+
+    /// The same row, which says how it was measured.
+    pub(crate) fn by(self, method: &'static str) -> Self {
+        Self { method, ..self }
     }
 }
 
 /// Rows for people, one a line.
 pub(crate) fn table(rows: &[Row]) -> String {
     let mut text =
-        format!("{:<40} {:>5} {:>9} {:>9} {:>9}  {}\n", "figure", "n", "p50", "p95", "p99", "goal");
+        format!("{:<56} {:>5} {:>9} {:>9} {:>9}  {}\n", "figure", "n", "p50", "p95", "p99", "goal");
     for row in rows {
         let name = format!("{} {} [{}]", row.bench, row.name, row.unit);
         let verdict = if row.ok { "met" } else { "MISSED" };
@@ -105,7 +112,10 @@ pub(crate) fn table(rows: &[Row]) -> String {
             }
             Figures::Value { value, goal } => (format!("{value:>29.2}"), format!("<= {goal}")),
         };
-        text += &format!("{name:<40} {:>5} {figures}  {goal} {verdict}\n", row.n);
+        text += &format!("{name:<56} {:>5} {figures}  {goal} {verdict}\n", row.n);
+        if !row.method.is_empty() {
+            text += &format!("    {}\n", row.method);
+        }
     }
     text
 }

@@ -69,7 +69,7 @@ enum What {
     },
     /// Bring an image onto every node
     Load {
-        /// A file with an image, such as `target/image/ferrolb.tar`
+        /// A file with an image, such as `target/ferrolb-image.tar`
         image: PathBuf,
     },
     /// Switch a node off, as one pulls a plug

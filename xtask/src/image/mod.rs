@@ -65,6 +65,15 @@ pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
+/// Builds the program in the images, and says where it is.
+///
+/// # Errors
+///
+/// When it does not compile.
+pub(crate) fn build_program() -> Result<PathBuf> {
+    program::build()
+}
+
 /// Builds the images that `deploy/base` names, and says where they are.
 ///
 /// # Errors

@@ -194,6 +194,8 @@ pub struct BGPPeerSpec {
 
 /// Which AS numbers of a router are accepted.
 #[derive(Clone, Copy, Debug, Deserialize, Eq, JsonSchema, PartialEq, Serialize)]
+// Else it would take the place of what the field says.
+#[schemars(description = "")]
 #[serde(rename_all = "lowercase")]
 pub enum DynamicAsn {
     /// Any but our own.

@@ -1,9 +1,15 @@
 //! `L2Advertisement`: which addresses nodes announce on the LAN.
 
+mod announcements;
+mod planned_moves;
+
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::LabelSelector;
 use kube::CustomResource;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+
+pub use announcements::{Announcements, DuplicateProbe};
+pub use planned_moves::{PlannedMove, PlannedMoves};
 
 /// Makes nodes answer ARP and NDP for the addresses of pools.
 ///
@@ -69,6 +75,27 @@ pub struct L2AdvertisementSpec {
     /// with equal sums are ordered by a hash of node and address, which spreads addresses evenly.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub preferred_node_selectors: Vec<PreferredNodeSelector>,
+
+    /// What makes an address leave a node that could still serve it.
+    ///
+    /// No default for the whole; each part has its own. If no other node can serve the address, it
+    /// stays whatever is said here.
+    #[serde(default, skip_serializing_if = "PlannedMoves::is_empty")]
+    pub planned_moves: PlannedMoves,
+
+    /// When a node that takes an address tells the LAN so.
+    ///
+    /// No default for the whole; each part has its own.
+    #[serde(default, skip_serializing_if = "Announcements::is_empty")]
+    pub announcements: Announcements,
+
+    /// Whether the LAN is asked whether a foreign host has an address, before or while a node takes
+    /// one that no node was heard to have.
+    ///
+    /// Default `optimistic`. Use `strict` where addresses of the pool may be in use: a new Service
+    /// then waits for two seconds. When a node takes over from another nobody is asked.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub duplicate_probe: Option<DuplicateProbe>,
 }
 
 /// A preference for nodes.

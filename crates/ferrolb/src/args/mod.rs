@@ -81,6 +81,11 @@ pub struct Standalone {
     /// UDP port on which speakers hear each other; the same on all nodes.
     #[arg(long, value_name = "PORT", default_value_t = 7946, value_parser = clap::value_parser!(u16).range(1..))]
     pub mesh_port: u16,
+    /// File with the secret that speakers know each other by, the same on all nodes; one in a file
+    /// of the same name with `-previous` behind it is accepted too. Both are read again when they
+    /// change.
+    #[arg(long, value_name = "FILE", env = "FERROLB_MESH_KEY_FILE")]
+    pub mesh_key_file: Option<PathBuf>,
 }
 
 /// The least important messages to show.

@@ -40,9 +40,20 @@ pub struct Speaker {
     /// Labels of the Pods that are speakers; without them every Node counts as having one.
     #[arg(long, value_name = "SELECTOR", default_value = "", env = "METALLB_ML_LABELS")]
     pub ml_labels: String,
-    /// Directory of the key that speakers know each other by.
+    /// Directory of the file `secretkey` with the secret that speakers know each other by; one in
+    /// `secretkey-previous` is accepted too. Both are read again when they change.
     #[arg(long, value_name = "DIR", env = "METALLB_ML_SECRET_KEY_PATH")]
     pub ml_secret_key_path: Option<PathBuf>,
+    /// That secret itself, if there is no such directory. Better not on the command line, where all
+    /// can see it.
+    #[arg(
+        long,
+        value_name = "SECRET",
+        env = "METALLB_ML_SECRET_KEY",
+        hide = true,
+        hide_env_values = true
+    )]
+    pub ml_secret_key: Option<String>,
     /// Nodes with the label `node.kubernetes.io/exclude-from-external-load-balancers` announce too.
     #[arg(long, action = ArgAction::Set, num_args = 0..=1, require_equals = true, default_value_t = false, default_missing_value = "true")]
     pub ignore_exclude_lb: bool,

@@ -3,7 +3,7 @@
 //! Everything is listed once. Of Secrets only those are read that BGPPeers name, so that whoever may
 //! look at a cluster without passwords can use all of this.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -13,13 +13,14 @@ use k8s_openapi::api::discovery::v1::EndpointSlice;
 use kube::api::{DynamicObject, ListParams};
 use kube::core::ApiResource;
 use kube::{Api, Client, Resource};
-use planner::names::NodeName;
+use planner::names::{NodeName, ServiceName};
 use serde_json::Value;
 
 use crate::api::{
     BFDProfile, BGPAdvertisement, BGPPeer, Community, IPAddressPool, L2Advertisement,
 };
 use crate::k8s::client;
+use crate::rivals::{Component, Known, seen_from_outside};
 use crate::source::document::{Fault, FileProblem};
 use crate::source::object::{self, Object};
 
@@ -59,6 +60,8 @@ pub struct Found {
     pub notes: Vec<String>,
     /// Nodes whose speakers are ready; `None` if there is no Pod of a speaker.
     pub speakers: Option<BTreeSet<NodeName>>,
+    /// Services that a MetalLB beside ferrolb announces on the LAN, and from where.
+    pub rivals: BTreeMap<ServiceName, NodeName>,
 }
 
 impl Cluster {
@@ -100,7 +103,7 @@ impl Found {
         found.add::<BFDProfile>(client, Some(namespace)).await?;
         found.add::<Community>(client, Some(namespace)).await?;
         found.add_secrets(client, namespace).await?;
-        found.speakers = speakers(client, namespace).await?;
+        found.add_speakers(client, namespace).await?;
         if found.speakers.is_none() {
             found.notes.push(format!(
                 "there is no Pod of a speaker in the namespace `{namespace}`: every Node counts as \
@@ -144,6 +147,17 @@ impl Found {
                 fault: Fault::Shape { object: label, misfit },
             }),
         }
+    }
+
+    /// Adds which nodes have a speaker, and what a MetalLB beside ferrolb does.
+    async fn add_speakers(&mut self, client: &Client, namespace: &str) -> Result<()> {
+        let pods = Api::<Pod>::namespaced(client.clone(), namespace);
+        let pods = list(&pods, "Pod").await?.unwrap_or_default();
+        let beside = Beside::of(client, namespace, &pods).await?;
+        self.notes.extend(beside.notes);
+        self.rivals = beside.speakers.services;
+        self.speakers = speakers(&pods, &beside.speakers.strangers);
+        Ok(())
     }
 
     /// Adds the Secrets that hold passwords of BGPPeers.
@@ -192,16 +206,37 @@ where
     }
 }
 
-/// Nodes with a speaker that is ready, by the labels of MetalLB's manifests and of its chart.
-async fn speakers(client: &Client, namespace: &str) -> Result<Option<BTreeSet<NodeName>>> {
-    let pods = Api::<Pod>::namespaced(client.clone(), namespace);
-    let pods = list(&pods, "Pod").await?.unwrap_or_default();
-    let mut speakers = pods.into_iter().filter(is_speaker).peekable();
-    if speakers.peek().is_none() {
-        return Ok(None);
+/// A MetalLB that runs beside ferrolb.
+pub(super) struct Beside {
+    /// To whom our speakers give way.
+    speakers: Known,
+    /// Who gives way to whom, a sentence each.
+    pub(super) notes: Vec<String>,
+}
+
+impl Beside {
+    /// Looks at the Pods of the namespace, and at what speakers have written if need be.
+    pub(super) async fn of(client: &Client, namespace: &str, pods: &[Pod]) -> Result<Self> {
+        let controllers = seen_from_outside(pods, &[], Component::Controller);
+        let mut speakers = seen_from_outside(pods, &[], Component::Speaker);
+        if !speakers.rivals.is_empty() {
+            let statuses = Api::namespaced(client.clone(), namespace);
+            let statuses = list(&statuses, "ServiceL2Status").await?.unwrap_or_default();
+            speakers = seen_from_outside(pods, &statuses, Component::Speaker);
+        }
+        let notes = [controllers.note(Component::Controller), speakers.note(Component::Speaker)];
+        Ok(Self { speakers, notes: notes.into_iter().flatten().collect() })
     }
-    let ready = speakers.filter(is_ready).filter_map(|pod| pod.spec?.node_name);
-    Ok(Some(ready.map(NodeName).collect()))
+}
+
+/// Nodes with a speaker that is ready, by the labels of MetalLB's manifests and of its chart, but
+/// for those whose speaker is not ferrolb's while others' are; `None` if there is no such Pod.
+fn speakers(pods: &[Pod], strangers: &BTreeSet<NodeName>) -> Option<BTreeSet<NodeName>> {
+    let mut speakers = pods.iter().filter(|pod| is_speaker(pod)).peekable();
+    speakers.peek()?;
+    let ready = speakers.filter(|pod| is_ready(pod));
+    let nodes = ready.filter_map(|pod| pod.spec.as_ref()?.node_name.clone()).map(NodeName);
+    Some(nodes.filter(|node| !strangers.contains(node)).collect())
 }
 
 fn is_speaker(pod: &Pod) -> bool {

@@ -140,6 +140,7 @@ impl Given {
         let mut parsed = parse::facts(&reading.objects);
         if let Source::Cluster(found) = source {
             parsed.facts.speakers.clone_from(&found.speakers);
+            parsed.facts.rivals.clone_from(&found.rivals);
         }
         self.adjust(&mut parsed.facts);
         let (notes, place) = (source.notes().to_vec(), source.name());

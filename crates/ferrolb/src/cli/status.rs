@@ -12,12 +12,13 @@ use std::process::ExitCode;
 
 use anyhow::{Context as _, Result};
 use k8s_openapi::api::coordination::v1::Lease;
-use k8s_openapi::api::core::v1::Service;
+use k8s_openapi::api::core::v1::{Pod, Service};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use kube::{Api, Client, Resource as _};
 use planner::names::ServiceName;
 use serde::Serialize;
 
-use super::cluster::{Cluster, block_on, list};
+use super::cluster::{Beside, Cluster, block_on, list};
 use super::given::EXIT_PROBLEMS;
 use super::plan::Output;
 use super::table::table;
@@ -70,6 +71,7 @@ struct Seen {
     bgp: Vec<ServiceBGPStatus>,
     configurations: Vec<ConfigurationState>,
     lease: Option<Lease>,
+    notes: Vec<String>,
 }
 
 impl Seen {
@@ -79,6 +81,8 @@ impl Seen {
         let bgp = list(&Api::namespaced(client.clone(), namespace), "ServiceBGPStatus").await?;
         let configurations: Api<_> = Api::namespaced(client.clone(), namespace);
         let configurations = list(&configurations, "ConfigurationState").await?;
+        let pods: Api<Pod> = Api::namespaced(client.clone(), namespace);
+        let pods = list(&pods, "Pod").await?.unwrap_or_default();
         let leases: Api<Lease> = Api::namespaced(client.clone(), namespace);
         Ok(Self {
             services: services.unwrap_or_default(),
@@ -86,6 +90,7 @@ impl Seen {
             bgp: bgp.unwrap_or_default(),
             configurations: configurations.unwrap_or_default(),
             lease: leases.get_opt(LEASE).await.context("reading the Lease of the controllers")?,
+            notes: Beside::of(client, namespace, &pods).await?.notes,
         })
     }
 }
@@ -97,6 +102,8 @@ struct Status {
     configuration: Vec<Configuration>,
     /// The controller in charge; `None` if none has said so.
     controller: Option<String>,
+    /// To whom ferrolb gives way, a sentence each.
+    notes: Vec<String>,
 }
 
 /// A Service of type LoadBalancer.
@@ -130,6 +137,8 @@ struct Configuration {
     component: String,
     result: Option<ConfigurationResult>,
     errors: Vec<String>,
+    /// What is not as it should be beside the settings.
+    warnings: Vec<String>,
 }
 
 impl Status {
@@ -158,7 +167,8 @@ impl Status {
         configuration.sort_by(|a, b| a.component.cmp(&b.component));
         let holder =
             seen.lease.as_ref().and_then(|lease| lease.spec.as_ref()?.holder_identity.clone());
-        Self { services, configuration, controller: holder.filter(|holder| !holder.is_empty()) }
+        let controller = holder.filter(|holder| !holder.is_empty());
+        Self { services, configuration, controller, notes: seen.notes.clone() }
     }
 
     fn is_good(&self) -> bool {
@@ -175,13 +185,15 @@ impl Status {
         }
         text.push('\n');
         text += &table(
-            ["COMPONENT", "SETTINGS", "ERRORS"],
+            ["COMPONENT", "SETTINGS", "ERRORS", "WARNINGS"],
             self.configuration.iter().map(Configuration::row).collect(),
         );
-        match &self.controller {
-            Some(name) => text + &format!("controller in charge: {name}\n"),
-            None => text + "no controller is in charge, or it is alone\n",
-        }
+        text += &match &self.controller {
+            Some(name) => format!("controller in charge: {name}\n"),
+            None => "no controller is in charge, or it is alone\n".to_owned(),
+        };
+        text.extend(self.notes.iter().map(|note| format!("note: {note}\n")));
+        text
     }
 }
 
@@ -202,7 +214,12 @@ fn service(service: &Service) -> Option<(ServiceName, ServiceStatus)> {
 
 fn configuration(state: &ConfigurationState) -> Configuration {
     let status = state.status.clone().unwrap_or_default();
+    // Those of MetalLB are about settings, and their messages are errors.
+    let is_warning =
+        |it: &&Condition| it.status == "False" && !it.type_.ends_with("ReconcilerValid");
+    let warnings = status.conditions.iter().filter(is_warning);
     Configuration {
+        warnings: warnings.map(|it| format!("{}: {}", it.type_, it.message)).collect(),
         component: state.metadata.name.clone().unwrap_or_default(),
         result: status.result,
         errors: status.error_summary.lines().map(str::to_owned).collect(),
@@ -228,9 +245,10 @@ impl ServiceStatus {
 }
 
 impl Configuration {
-    fn row(&self) -> [String; 3] {
+    fn row(&self) -> [String; 4] {
         let result = self.result.map_or_else(String::new, |result| format!("{result:?}"));
-        [self.component.clone(), or_none(result), or_none(self.errors.join("\n"))]
+        let [errors, warnings] = [&self.errors, &self.warnings].map(|all| or_none(all.join("\n")));
+        [self.component.clone(), or_none(result), errors, warnings]
     }
 }
 

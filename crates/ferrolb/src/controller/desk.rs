@@ -22,7 +22,7 @@ use planner::names::{PoolName, ServiceName};
 use planner::usage::{self, Usage};
 
 use super::shelf::{Freshness, Shelf};
-use crate::k8s::service_status;
+use crate::k8s::service_status::{self, Shown};
 
 /// Where decisions about addresses are made.
 #[derive(Debug, Default)]
@@ -89,6 +89,13 @@ impl Desk {
         Freshness::New
     }
 
+    /// Whether somebody else has changed the addresses that a Service showed.
+    pub(super) fn is_undone(&self, name: &ServiceName, service: &core::Service) -> bool {
+        let shown = self.shelf.shown(name);
+        let is_ours = self.under_way.contains_key(name);
+        !shown.is_empty() && !is_ours && Shown::of(service).addresses != shown
+    }
+
     /// Takes the answer to a write: the Service as it is now, or nothing if the write has failed.
     /// Says whether the Service is news.
     pub(super) fn written(
@@ -137,7 +144,8 @@ impl Desk {
             | Change::BgpAdvertisement(_, _)
             | Change::Peer(_, _)
             | Change::Speakers(_)
-            | Change::IgnoreExcludeLabel(_) => (),
+            | Change::IgnoreExcludeLabel(_)
+            | Change::Rival(_, _) => (),
         }
     }
 

@@ -31,6 +31,7 @@ use crate::k8s::webhook::{self, Webhooks};
 use crate::k8s::{client, memberlist_secret};
 use crate::metrics;
 use crate::net::clock::Clock;
+use crate::rivals::{self, Component, Me};
 use crate::source::kube::{Scope, follow};
 use crate::terminated::terminated;
 
@@ -100,12 +101,17 @@ async fn give_addresses(
     let recorder = Recorder::start(client.clone(), COMPONENT);
     let secret = make_secret(args, &client, namespace);
     let permit = leadership.permit();
-    let pod = args.pod_name.clone();
-    let identity = office::Identity { namespace: namespace.to_owned(), pod };
-    let means = Means { identity, client: client.clone(), permit, recorder, clock, metrics };
-    let office = Office::new(&args.lb_class, &scope, means);
+    let means = Means { client: client.clone(), permit, recorder, clock, metrics };
+    let me = Me {
+        namespace: namespace.to_owned(),
+        pod: args.pod_name.clone(),
+        component: Component::Controller,
+        class: args.lb_class.clone(),
+    };
+    let office = Office::new(me.clone(), &scope, means);
+    let rivals = rivals::follow(client.clone(), me);
     tokio::select! {
-        () = office.run(seen, ready) => {}
+        () = office.run(seen, rivals, ready) => {}
         () = terminated => {}
         () = secret => {}
     }
@@ -117,8 +123,7 @@ async fn give_addresses(
 /// Makes the Secret of the speakers if that is wished for, then does nothing, for ever.
 async fn make_secret(args: &Controller, client: &Client, namespace: &str) {
     if !args.ml_secret_name.is_empty() {
-        memberlist_secret::keep_trying(client, namespace, &args.ml_secret_name, &args.deployment)
-            .await;
+        memberlist_secret::make(client, namespace, &args.ml_secret_name, &args.deployment).await;
     }
     std::future::pending::<()>().await;
 }

@@ -31,8 +31,9 @@ use crate::k8s::retry::{Backoff, chance};
 use crate::k8s::service_status;
 use crate::metrics::{self, Config, Role, Update};
 use crate::net::clock::Clock;
-use crate::parse::{Problem, Warning};
 use crate::parse::live::Live;
+use crate::parse::{Problem, Warning};
+use crate::rivals::{self, Me};
 use crate::source::kube::{Scope, Seen, StatusObject};
 use crate::source::object::{Object, ObjectName};
 use crate::told::Told;
@@ -57,30 +58,30 @@ pub(super) struct Office {
     desk: Desk,
     pools: PoolStatuses,
     stage: Stage,
+    /// How often Services were counted.
+    counts: u64,
+    /// A MetalLB beside us, once that is known.
+    rivals: Option<rivals::Known>,
+    warning: rivals::Warning,
     backoff: Backoff<ServiceName>,
+    /// Services whose addresses somebody else takes away again.
+    undone: Backoff<ServiceName>,
     /// What is told about Services once they are written.
     untold: BTreeMap<ServiceName, Vec<News>>,
     requests: FuturesUnordered<BoxFuture<'static, Answer>>,
     problems: Told,
     warnings: Told,
     /// What Services have been told.
-    complaints: Told,
+    complaints: Told<Problem>,
     metrics: metrics::Controller,
-    identity: Identity,
+    /// Where this process runs.
+    me: Me,
     /// Says what is wrong with the pools, while this controller decides.
     reporter: Option<Reporter>,
 }
 
-/// Where this process runs.
-#[derive(Clone)]
-pub(super) struct Identity {
-    pub(super) namespace: String,
-    pub(super) pod: String,
-}
-
 /// What the office works with.
 pub(super) struct Means {
-    pub(super) identity: Identity,
     pub(super) client: Client,
     pub(super) permit: Permit,
     pub(super) recorder: Recorder,
@@ -93,6 +94,8 @@ pub(super) struct Means {
 enum Stage {
     /// Another one does.
     Following,
+    /// It is its turn, in this term, and a controller of MetalLB that still runs has to go first.
+    WaitingForMetalLb(u64),
     /// It is its turn, in this term, and Services are being counted.
     Counting(u64),
     /// They are counted, and not all have been seen.
@@ -105,7 +108,7 @@ enum Stage {
 enum Answer {
     Service(ServiceName, Result<Box<core::Service>, Failure>),
     Pool(Result<Box<IPAddressPool>, Failure>),
-    /// The Services, for this term.
+    /// The Services, by the number of the count.
     Counted(u64, kube::Result<Census>),
 }
 
@@ -120,32 +123,41 @@ enum Failure {
 }
 
 impl Office {
-    /// For Services of `class`, from what `scope` follows.
-    pub(super) fn new(class: &str, scope: &Scope, means: Means) -> Self {
-        let Means { identity, client, permit, recorder, clock, metrics } = means;
+    /// For the Services that `me` serves, from what `scope` follows.
+    pub(super) fn new(me: Me, scope: &Scope, means: Means) -> Self {
+        let Means { client, permit, recorder, clock, metrics } = means;
         Self {
             client,
             permit,
             recorder,
             clock,
-            live: Live::new(class, scope),
+            live: Live::new(&me.class, scope),
             desk: Desk::default(),
             pools: PoolStatuses::default(),
             stage: Stage::Following,
+            counts: 0,
+            rivals: None,
             backoff: Backoff::default(),
+            undone: Backoff::default(),
             untold: BTreeMap::new(),
             requests: FuturesUnordered::new(),
             problems: Told::default(),
             warnings: Told::default(),
             complaints: Told::default(),
             metrics,
-            identity,
+            warning: rivals::Warning::new(me.clone()),
+            me,
             reporter: None,
         }
     }
 
     /// Runs until the watches end. Says when everything has been seen once.
-    pub(super) async fn run(mut self, mut seen: mpsc::Receiver<Seen>, ready: watch::Sender<bool>) {
+    pub(super) async fn run(
+        mut self,
+        mut seen: mpsc::Receiver<Seen>,
+        mut rivals: watch::Receiver<Option<rivals::Known>>,
+        ready: watch::Sender<bool>,
+    ) {
         let (mut batch, mut permit) = (Vec::new(), self.permit.clone());
         loop {
             self.stage();
@@ -167,6 +179,7 @@ impl Office {
                 Some(answer) = self.requests.next(), if !self.requests.is_empty() => {
                     self.answered(answer);
                 }
+                Ok(()) = rivals.changed() => self.give_way(rivals.borrow_and_update().clone()),
                 () = permit.changed() => {}
                 () = time::sleep(pause) => {}
             }
@@ -207,11 +220,18 @@ impl Office {
     }
 
     fn see(&mut self, name: ServiceName, service: Option<Arc<core::Service>>) {
+        let is_leading = matches!(self.stage, Stage::Leading(_));
+        let is_undone = |it: &core::Service| is_leading && self.desk.is_undone(&name, it);
+        let is_undone = service.as_deref().is_some_and(is_undone);
         if self.desk.see(&name, service.as_deref()) == Freshness::Stale {
             return;
         }
+        if is_undone {
+            self.undone.failed(&name, self.clock.now(), chance());
+        }
         if service.is_none() {
             self.backoff.succeeded(&name);
+            self.undone.succeeded(&name);
             self.untold.remove(&name);
             if let Stage::CatchingUp(_, census) = &mut self.stage {
                 census.forget(&name);
@@ -248,7 +268,7 @@ impl Office {
     }
 
     fn start_reporting(&mut self) {
-        let Identity { namespace, pod } = self.identity.clone();
+        let Me { namespace, pod, .. } = self.me.clone();
         let at = (self.client.clone(), namespace);
         let (client, namespace) = at.clone();
         let owner = async move { own_pod(&client, &namespace, &pod).await };
@@ -263,39 +283,53 @@ impl Office {
             return;
         }
         let findings = self.live.problems().chain(self.live.warnings());
-        let findings = findings.filter(|finding| finding.object.kind == "Service");
-        let by_text: BTreeMap<String, &Problem> =
-            findings.map(|finding| (finding.to_string(), finding)).collect();
-        for text in self.complaints.news(by_text.keys().cloned()) {
-            let Some(finding) = by_text.get(&text) else { continue };
-            let ObjectName { namespace, name, .. } = finding.object.clone();
+        let findings = findings.filter(|finding| finding.object.kind == "Service").cloned();
+        for finding in self.complaints.news(findings) {
+            let message = words(&finding);
+            let ObjectName { namespace, name, .. } = finding.object;
             let name = ServiceName::new(namespace.unwrap_or_default(), name);
             let about = Reference::service(&name, self.desk.uid(&name));
-            self.recorder.tell(&about, EventType::Warning, "LoadBalancerFailed", words(finding));
+            self.recorder.tell(&about, EventType::Warning, "LoadBalancerFailed", message);
+        }
+    }
+
+    /// Takes in who else gives addresses.
+    fn give_way(&mut self, rivals: Option<rivals::Known>) {
+        if let Some(known) = &rivals {
+            self.warning.tell(known, &self.recorder);
+            self.metrics.process().rivals(known.rivals.len());
+            self.rivals = rivals;
         }
     }
 
     /// Starts or stops to decide.
     fn stage(&mut self) {
-        let term = self.permit.term().filter(|_| self.live.is_synced());
-        let known = match &self.stage {
-            Stage::Following => None,
-            Stage::Counting(term) | Stage::CatchingUp(term, _) | Stage::Leading(term) => {
-                Some(*term)
+        let known = self.rivals.as_ref().filter(|_| self.live.is_synced());
+        let turn = self.permit.term().zip(known.map(|known| known.rivals.is_empty()));
+        let is_in_stage = match (&self.stage, turn) {
+            (Stage::Following, turn) => turn.is_none(),
+            (Stage::WaitingForMetalLb(now), turn) => turn == Some((*now, false)),
+            (Stage::Counting(now) | Stage::CatchingUp(now, _) | Stage::Leading(now), turn) => {
+                turn == Some((*now, true))
             }
         };
-        if term != known {
+        if !is_in_stage {
             if matches!(self.stage, Stage::Leading(_)) {
-                tracing::info!("another controller decides from now on");
+                match turn {
+                    None => tracing::info!("another controller decides from now on"),
+                    Some(_) => tracing::info!("this controller gives way to MetalLB's"),
+                }
                 self.metrics.role(Role::Follower);
                 self.reporter = None;
             }
             self.desk.follow();
             self.untold.clear();
             self.complaints = Told::default();
-            self.stage = match term {
+            self.stage = match turn {
                 None => Stage::Following,
-                Some(term) => self.count(term, Duration::ZERO),
+                Some((term, false)) => Stage::WaitingForMetalLb(term),
+                // After that, too: what MetalLB gave last may not have been seen yet.
+                Some((term, true)) => self.count(term, Duration::ZERO),
             };
         }
         if let Stage::CatchingUp(term, census) = &mut self.stage
@@ -312,11 +346,13 @@ impl Office {
 
     fn count(&mut self, term: u64, pause: Duration) -> Stage {
         let client = self.client.clone();
+        self.counts += 1;
+        let count = self.counts;
         self.requests.push(Box::pin(async move {
             time::sleep(pause).await;
             let census = time::timeout(WRITE_TIMEOUT, Census::take(client)).await;
             Answer::Counted(
-                term,
+                count,
                 census.unwrap_or_else(|_| {
                     Err(Error::ReadEvents(std::io::ErrorKind::TimedOut.into()))
                 }),
@@ -352,7 +388,10 @@ impl Office {
         let now = self.clock.now();
         let free = WRITES.saturating_sub(self.requests.len());
         if free > 0 {
-            let ready = self.desk.ready().filter(|name| !self.backoff.is_waiting(name, now));
+            let backoffs = [&self.backoff, &self.undone];
+            let is_waiting =
+                |name: &ServiceName| backoffs.iter().any(|backoff| backoff.is_waiting(name, now));
+            let ready = self.desk.ready().filter(|name| !is_waiting(name));
             for name in ready.take(free).cloned().collect::<Vec<_>>() {
                 let Some(write) = self.desk.begin(&name) else { continue };
                 let write = write_service(self.client.clone(), self.permit.clone(), name, write);
@@ -371,7 +410,8 @@ impl Office {
     /// How long there is nothing to do if nothing happens.
     fn pause(&self) -> Duration {
         let now = self.clock.now();
-        let deadline = earliest([self.backoff.deadline(now), self.pools.deadline()]);
+        let retry = earliest([self.backoff.deadline(now), self.undone.deadline(now)]);
+        let deadline = earliest([retry, self.pools.deadline()]);
         self.clock.until(deadline).unwrap_or(Duration::from_secs(60))
     }
 
@@ -388,17 +428,22 @@ impl Office {
                 }
                 self.pools.written(pool.ok().map(|pool| *pool));
             }
-            Answer::Counted(term, census) if matches!(self.stage, Stage::Counting(now) if now == term) =>
-            {
-                self.stage = match census {
-                    Ok(census) => Stage::CatchingUp(term, census),
-                    Err(error) => {
-                        tracing::warn!("cannot list Services yet: {error}");
-                        self.count(term, COUNT_AGAIN)
-                    }
-                };
+            Answer::Counted(count, census) => {
+                let Stage::Counting(term) = self.stage else { return };
+                if count == self.counts {
+                    self.stage = self.counted(term, census);
+                }
             }
-            Answer::Counted(_, _) => (),
+        }
+    }
+
+    fn counted(&mut self, term: u64, census: kube::Result<Census>) -> Stage {
+        match census {
+            Ok(census) => Stage::CatchingUp(term, census),
+            Err(error) => {
+                tracing::warn!("cannot list Services yet: {error}");
+                self.count(term, COUNT_AGAIN)
+            }
         }
     }
 
@@ -422,7 +467,15 @@ impl Office {
 
     fn service_failed(&mut self, name: &ServiceName, failure: &Failure) {
         self.metrics.process().update(Update::Failed);
-        self.backoff.failed(name, self.clock.now(), chance());
+        let now = self.clock.now();
+        match failure {
+            Failure::Refused(Error::Api(status)) if status.code == 409 => {
+                self.backoff.outrun(name, now, chance());
+            }
+            Failure::NotInCharge | Failure::NoAnswer | Failure::Refused(_) => {
+                self.backoff.failed(name, now, chance());
+            }
+        }
         match failure {
             Failure::NotInCharge => (),
             Failure::NoAnswer => tracing::warn!("{name}: no answer to the write of its status"),

@@ -9,7 +9,9 @@ use std::sync::Arc;
 use rustls::crypto::{CryptoProvider, SupportedKxGroup, ring};
 use rustls::server::ResolvesServerCert;
 use rustls::version::{TLS12, TLS13};
-use rustls::{NamedGroup, ServerConfig, SupportedCipherSuite, SupportedProtocolVersion};
+use rustls::{
+    NamedGroup, ServerConfig, SignatureAlgorithm, SupportedCipherSuite, SupportedProtocolVersion,
+};
 
 use crate::args;
 
@@ -36,6 +38,11 @@ const GIVEN_UP: [&str; 16] = [
     "TLS_RSA_WITH_AES_256_GCM_SHA384",
     "TLS_RSA_WITH_RC4_128_SHA",
 ];
+
+/// What is said where no suite goes with a certificate that is made here.
+const NEEDS_RSA: &str = "`--tls-cipher-suites`: none of them goes with the certificates that are \
+                         made here, which are ECDSA, so TLS 1.2 is spoken only with an RSA \
+                         certificate of your own; add `TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256`";
 
 /// Why `--tls-*` mean nothing.
 #[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
@@ -103,6 +110,9 @@ impl Settings {
             if versions == [&TLS13] {
                 return Err(Misused::SuitesOfTls13);
             }
+            if !goes_with_ecdsa(&provider.cipher_suites, &suites) {
+                warnings.push(NEEDS_RSA.to_owned());
+            }
             let is_kept = |suite: &SupportedCipherSuite| {
                 suite.tls13().is_some() || suites.contains(&suite.suite())
             };
@@ -165,6 +175,12 @@ fn suites(
         (true, Some(_)) => Err(Misused::NoSuite(text.to_owned())),
         (false, Some(_)) => Ok(Some(suites)),
     }
+}
+
+/// Whether TLS 1.2 can be spoken with an ECDSA certificate and one of the `chosen` suites.
+fn goes_with_ecdsa(known: &[SupportedCipherSuite], chosen: &[rustls::CipherSuite]) -> bool {
+    let mut chosen = known.iter().filter(|suite| chosen.contains(&suite.suite()));
+    chosen.any(|suite| suite.usable_for_signature_algorithm(SignatureAlgorithm::ECDSA))
 }
 
 /// The name that IANA has; that of `rustls` says the version too.
@@ -286,6 +302,22 @@ mod tests {
                 "`--tls-curve-preferences`: secp521r1 is not spoken",
             ]
         );
+    }
+
+    #[test]
+    fn suites_that_no_certificate_of_ours_goes_with_are_told() {
+        let rsa = "TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256";
+        let ecdsa = "TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256";
+        let rows: [(&str, String, &[&str]); 4] = [
+            ("for RSA only", rsa.to_owned(), &[NEEDS_RSA]),
+            ("for both", format!("{rsa},{ecdsa}"), &[]),
+            ("for ECDSA only", ecdsa.to_owned(), &[]),
+            ("all there are", String::new(), &[]),
+        ];
+        for (row, suites, want) in rows {
+            let settings = Settings::read(&flags("VersionTLS12", &suites, "")).unwrap();
+            assert_eq!(settings.warnings, want, "{row}");
+        }
     }
 
     #[test]

@@ -18,8 +18,7 @@ use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomRe
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use kube::api::PostParams;
 use kube::core::PartialObjectMeta;
-use kube::runtime::WatchStreamExt as _;
-use kube::runtime::watcher::{self, watcher};
+use kube::runtime::watcher::Config;
 use kube::{Api, Client};
 use rustls::crypto::CryptoProvider;
 
@@ -27,6 +26,7 @@ use super::said::Said;
 use crate::http::certificate::Certificate;
 use crate::metrics;
 use crate::net::clock;
+use crate::source::kube::edits;
 
 use bundle::{CONFIGURATION, CRD};
 use pair::Pair;
@@ -144,9 +144,7 @@ impl Keeper {
             K: kube::Resource<DynamicType = ()> + Clone + std::fmt::Debug + Send + 'static,
             K: serde::de::DeserializeOwned,
         {
-            let config = watcher::Config::default().fields(&format!("metadata.name={name}"));
-            let events = watcher(api, config).default_backoff();
-            events.touched_objects().filter_map(async |event| event.ok().map(|_| ())).boxed()
+            edits(api, Config::default().fields(&format!("metadata.name={name}")))
         }
         let Self { client, names, .. } = self;
         let secrets = Api::namespaced(client.clone(), &names.namespace);

@@ -3,20 +3,15 @@
 //! It is written when what it says changes, not when something happens; and again when somebody
 //! deletes it.
 
-use std::time::Duration;
-
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, OwnerReference, Time};
 use k8s_openapi::jiff::Timestamp;
 use kube::Client;
 use kube::api::{Api, Patch, PatchParams};
 use serde_json::{Value, json};
 use tokio::sync::watch;
-use tokio::time;
 
 use crate::api::{ConfigurationResult, ConfigurationState};
-use crate::k8s::client::WRITE_TIMEOUT;
-use crate::k8s::retry::{Backoff, chance};
-use crate::net::clock::Clock;
+use crate::k8s::retry::keep_trying;
 use crate::parse::Problem;
 
 /// The longest message that the definition of the kind takes, in characters.
@@ -64,6 +59,17 @@ fn sentence(problem: &Problem) -> String {
     }
 }
 
+/// What there is to say of a component beside its settings: a condition of its own.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct Remark {
+    /// The condition's type.
+    pub about: &'static str,
+    /// Its reason.
+    pub reason: &'static str,
+    /// What is not as it should be, and how to mend it; `None` if all is well.
+    pub complaint: Option<&'static str>,
+}
+
 /// Tells the writer what it has to say.
 #[derive(Debug)]
 pub struct Reporter {
@@ -73,6 +79,7 @@ pub struct Reporter {
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
 struct Wanted {
     report: Report,
+    remarks: Vec<Remark>,
     /// How often the object was seen to be gone.
     losses: u64,
 }
@@ -88,7 +95,7 @@ impl Reporter {
         tokio::spawn(async move {
             let api = Api::namespaced(client, &namespace);
             let owner = owner.await;
-            Writer { api, component, owner, wanted: receiver }.run().await;
+            Writer { api, component, owner, wanted: receiver, has_object: None }.run().await;
         });
         Self { wanted }
     }
@@ -98,6 +105,15 @@ impl Reporter {
         self.wanted.send_if_modified(|wanted| {
             let is_new = wanted.report != report;
             wanted.report = report;
+            is_new
+        });
+    }
+
+    /// Says this too from now on.
+    pub fn remark(&self, remarks: Vec<Remark>) {
+        self.wanted.send_if_modified(|wanted| {
+            let is_new = wanted.remarks != remarks;
+            wanted.remarks = remarks;
             is_new
         });
     }
@@ -114,39 +130,39 @@ struct Writer {
     component: Component,
     owner: OwnerReference,
     wanted: watch::Receiver<Wanted>,
+    /// The losses that were known when it was written last.
+    has_object: Option<u64>,
 }
 
 impl Writer {
     /// Writes until the reporter is dropped.
     async fn run(mut self) {
-        let clock = Clock::start();
-        let mut backoff = Backoff::default();
-        let mut has_object = None;
         loop {
-            let wanted = self.wanted.borrow_and_update().clone();
-            match time::timeout(WRITE_TIMEOUT, self.write(&wanted, has_object)).await {
-                Ok(Ok(())) => {
-                    has_object = Some(wanted.losses);
-                    backoff.succeeded(&());
-                    if self.wanted.changed().await.is_err() {
-                        return;
-                    }
-                    continue;
-                }
-                Ok(Err(error)) => {
-                    // It may have been deleted meanwhile.
-                    has_object = None;
-                    tracing::debug!(%error, "writing the ConfigurationState; trying again");
-                }
-                Err(_) => tracing::debug!("writing the ConfigurationState took too long"),
-            }
-            backoff.failed(&(), clock.now(), chance());
-            let pause = clock.until(backoff.deadline(clock.now())).unwrap_or(Duration::ZERO);
-            time::sleep(pause).await;
-            if self.wanted.has_changed().is_err() {
+            keep_trying(
+                &mut self,
+                |writer| Box::pin(writer.catch_up()),
+                |cause| {
+                    tracing::debug!("writing the ConfigurationState: {cause}; trying again");
+                },
+            )
+            .await;
+            if self.wanted.changed().await.is_err() {
                 return;
             }
         }
+    }
+
+    /// Writes what there is to say now. Nobody wants that any more once the reporter is dropped.
+    async fn catch_up(&mut self) -> anyhow::Result<()> {
+        if self.wanted.has_changed().is_err() {
+            return Ok(());
+        }
+        let wanted = self.wanted.borrow_and_update().clone();
+        // After a failure it may have been deleted meanwhile.
+        let known = self.has_object.take();
+        self.write(&wanted, known).await?;
+        self.has_object = Some(wanted.losses);
+        Ok(())
     }
 
     async fn write(&self, wanted: &Wanted, has_object: Option<u64>) -> kube::Result<()> {
@@ -156,7 +172,7 @@ impl Writer {
             let object = object(&self.component, &self.owner);
             self.api.patch(&name, &params, &Patch::Apply(object)).await?;
         }
-        let status = status(&self.component, &wanted.report, Timestamp::now());
+        let status = status(&self.component, wanted, Timestamp::now());
         self.api.patch_status(&name, &params, &Patch::Apply(status)).await?;
         Ok(())
     }
@@ -200,7 +216,8 @@ fn object(component: &Component, owner: &OwnerReference) -> Value {
 }
 
 /// The status alone.
-fn status(component: &Component, report: &Report, now: Timestamp) -> Value {
+fn status(component: &Component, wanted: &Wanted, now: Timestamp) -> Value {
+    let Wanted { report, remarks, .. } = wanted;
     let (result, summary) = match report {
         Report::Unknown => (ConfigurationResult::Unknown, ""),
         Report::Valid => (ConfigurationResult::Valid, ""),
@@ -210,18 +227,24 @@ fn status(component: &Component, report: &Report, now: Timestamp) -> Value {
         Report::Unknown | Report::Valid => ("True", "Reconciled"),
         Report::Invalid(_) => ("False", "ConfigurationError"),
     };
-    let condition = Condition {
-        type_: condition_type(component).to_owned(),
+    let condition = |about: &str, status: &str, reason: &str, message: &str| Condition {
+        type_: about.to_owned(),
         status: status.to_owned(),
         reason: reason.to_owned(),
-        message: summary.to_owned(),
+        message: message.to_owned(),
         last_transition_time: Time(now),
         observed_generation: None,
     };
-    let conditions = match report {
+    let mut conditions = match report {
         Report::Unknown => Vec::new(),
-        Report::Valid | Report::Invalid(_) => vec![condition],
+        Report::Valid | Report::Invalid(_) => {
+            vec![condition(condition_type(component), status, reason, summary)]
+        }
     };
+    conditions.extend(remarks.iter().map(|remark| {
+        let status = if remark.complaint.is_none() { "True" } else { "False" };
+        condition(remark.about, status, remark.reason, remark.complaint.unwrap_or_default())
+    }));
     json!({
         "apiVersion": "metallb.io/v1beta1",
         "kind": "ConfigurationState",
@@ -260,7 +283,8 @@ mod tests {
             ),
         ];
         for (component, report, result, condition) in rows {
-            let written = status(component, &report, Timestamp::UNIX_EPOCH);
+            let wanted = Wanted { report: report.clone(), ..Wanted::default() };
+            let written = status(component, &wanted, Timestamp::UNIX_EPOCH);
             let fields: Vec<_> = written["status"]["conditions"]
                 .as_array()
                 .into_iter()
@@ -270,6 +294,29 @@ mod tests {
             assert_eq!(written["status"]["result"], result, "{report:?}");
             assert_eq!(Value::Array(fields), condition, "{report:?}");
         }
+    }
+
+    #[test]
+    fn a_remark_is_a_condition_beside_that_of_the_settings() {
+        let remarks = vec![
+            Remark { about: "meshAuthenticated", reason: "KeyGiven", complaint: None },
+            Remark { about: "meshRealTime", reason: "BestEffort", complaint: Some("late") },
+        ];
+        let wanted = Wanted { report: Report::Valid, remarks, losses: 0 };
+        let component = Component::Speaker("n1".to_owned());
+        let written = status(&component, &wanted, Timestamp::UNIX_EPOCH);
+        let conditions = written["status"]["conditions"].as_array().unwrap();
+        let told = |one: &Value| ["type", "status", "message"].map(|key| one[key].clone());
+        let told: Vec<_> = conditions.iter().map(told).collect();
+        assert_eq!(
+            told,
+            [
+                ["configReconcilerValid", "True", ""],
+                ["meshAuthenticated", "True", ""],
+                ["meshRealTime", "False", "late"],
+            ]
+        );
+        assert_eq!(written["status"]["result"], "Valid", "that is about settings alone");
     }
 
     #[test]

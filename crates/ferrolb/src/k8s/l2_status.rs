@@ -49,6 +49,9 @@ pub struct Statuses {
     /// Services that this node answers for, and on which interfaces; none means all.
     wanted: BTreeMap<ServiceName, BTreeSet<String>>,
     there: BTreeMap<String, There>,
+    /// UIDs of Pods whose objects are left alone, once they are known, and these.
+    others: Option<BTreeSet<String>>,
+    left_alone: BTreeMap<String, There>,
     by_service: BTreeMap<ServiceName, BTreeSet<String>>,
     /// Services to look at.
     open: BTreeSet<ServiceName>,
@@ -67,7 +70,8 @@ struct There {
 }
 
 impl Statuses {
-    /// The objects of `node`. Nothing is written before [`Self::synced`] and [`Self::own`].
+    /// The objects of `node`. Nothing is written before [`Self::synced`], [`Self::own`] and
+    /// [`Self::leave`].
     pub fn new(node: &str) -> Self {
         Self {
             node: node.to_owned(),
@@ -75,6 +79,8 @@ impl Statuses {
             is_synced: false,
             wanted: BTreeMap::new(),
             there: BTreeMap::new(),
+            others: None,
+            left_alone: BTreeMap::new(),
             by_service: BTreeMap::new(),
             open: BTreeSet::new(),
             busy: BTreeSet::new(),
@@ -114,10 +120,11 @@ impl Statuses {
         let service = service_of(metadata, &status);
         let version = metadata.resource_version.as_deref().unwrap_or_default();
         let version = version.parse().unwrap_or(u64::MAX);
-        if self.there.get(&name).is_some_and(|known| known.version > version) {
+        let known = self.there.get(&name).or_else(|| self.left_alone.get(&name));
+        if known.is_some_and(|known| known.version > version) {
             return;
         }
-        self.forget(&name);
+        self.gone(&name);
         let owners = metadata.owner_references.iter().flatten();
         let owners = owners.map(|owner| owner.uid.clone()).collect();
         let labels = labels(&self.node, &service);
@@ -125,22 +132,48 @@ impl Statuses {
             .labels
             .as_ref()
             .is_some_and(|has| labels.iter().all(|(key, value)| has.get(key) == Some(value)));
-        self.by_service.entry(service.clone()).or_default().insert(name.clone());
+        self.place(name, There { service, version, has_labels, owners, status });
+    }
+
+    /// Leaves the objects alone that these Pods own, by UID: those of another load balancer, which
+    /// would only write them again.
+    pub fn leave(&mut self, others: BTreeSet<String>) {
+        if self.others.as_ref() == Some(&others) {
+            return;
+        }
+        self.others = Some(others);
+        self.by_service.clear();
+        let known = std::mem::take(&mut self.there);
+        for (name, object) in known.into_iter().chain(std::mem::take(&mut self.left_alone)) {
+            self.place(name, object);
+        }
+    }
+
+    fn place(&mut self, name: String, object: There) {
+        let service = object.service.clone();
         self.open.insert(service.clone());
-        self.there.insert(name, There { service, version, has_labels, owners, status });
+        let is_of_others =
+            |owner| self.others.as_ref().is_some_and(|others| others.contains(owner));
+        if object.owners.iter().any(is_of_others) {
+            self.left_alone.insert(name, object);
+        } else {
+            self.by_service.entry(service).or_default().insert(name.clone());
+            self.there.insert(name, object);
+        }
     }
 
     /// Takes in that an object is gone.
     pub fn gone(&mut self, name: &str) {
-        if let Some(service) = self.forget(name) {
-            self.open.insert(service);
+        self.left_alone.remove(name);
+        if let Some(object) = self.forget(name) {
+            self.open.insert(object.service);
         }
     }
 
     /// The next request that is needed; there is none more for its Service until it is
     /// [`Self::done`].
     pub fn next_call(&mut self) -> Option<(ServiceName, Call)> {
-        if !self.is_synced || self.owner.is_none() {
+        if !self.is_synced || self.owner.is_none() || self.others.is_none() {
             return None;
         }
         loop {
@@ -202,15 +235,15 @@ impl Statuses {
         }
     }
 
-    fn forget(&mut self, name: &str) -> Option<ServiceName> {
-        let service = self.there.remove(name)?.service;
-        if let Some(names) = self.by_service.get_mut(&service) {
+    fn forget(&mut self, name: &str) -> Option<There> {
+        let object = self.there.remove(name)?;
+        if let Some(names) = self.by_service.get_mut(&object.service) {
             names.remove(name);
             if names.is_empty() {
-                self.by_service.remove(&service);
+                self.by_service.remove(&object.service);
             }
         }
-        Some(service)
+        Some(object)
     }
 }
 
@@ -222,12 +255,18 @@ pub fn labels(node: &str, service: &ServiceName) -> BTreeMap<String, String> {
 }
 
 /// The Service that an object is about by its labels.
-fn labelled(metadata: &ObjectMeta) -> ServiceName {
-    let label = |key: &str| {
-        let labels = metadata.labels.as_ref();
-        labels.and_then(|labels| labels.get(key)).cloned().unwrap_or_default()
-    };
-    ServiceName::new(label(NAMESPACE_LABEL), label(NAME_LABEL))
+pub fn labelled(metadata: &ObjectMeta) -> ServiceName {
+    ServiceName::new(label(metadata, NAMESPACE_LABEL), label(metadata, NAME_LABEL))
+}
+
+/// The node that an object is about by its labels; empty without one.
+pub fn node_of(metadata: &ObjectMeta) -> String {
+    label(metadata, NODE_LABEL)
+}
+
+fn label(metadata: &ObjectMeta, key: &str) -> String {
+    let labels = metadata.labels.as_ref();
+    labels.and_then(|labels| labels.get(key)).cloned().unwrap_or_default()
 }
 
 /// The Service that an object is about. Its status cannot be edited to be about another one.

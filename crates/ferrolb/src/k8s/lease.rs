@@ -10,6 +10,7 @@ pub mod requests;
 mod tests;
 
 use std::collections::VecDeque;
+use std::mem;
 use std::time::Duration;
 
 use proto::time::{Instant, earliest};
@@ -136,6 +137,8 @@ pub struct Elector {
     /// When the request that has no answer yet was sent.
     sent: Option<Instant>,
     next: Instant,
+    /// Another was quicker at the last write.
+    was_outrun: bool,
     is_leaving: bool,
     outputs: VecDeque<Output>,
 }
@@ -150,6 +153,7 @@ impl Elector {
             charge: Charge::Off,
             sent: None,
             next: now,
+            was_outrun: false,
             is_leaving: false,
             outputs: VecDeque::new(),
         }
@@ -228,6 +232,7 @@ impl Elector {
         match answer {
             Ok(lease) => {
                 let is_ours = lease.holder == self.identity;
+                self.was_outrun = false;
                 self.see(now, Some(lease));
                 if is_ours {
                     self.charge = Charge::Until(sent + (DURATION - MARGIN));
@@ -257,7 +262,11 @@ impl Elector {
             Failure::Conflict => {
                 // It has to be read again, and be waited for anew if it is not ours.
                 self.seen = Seen::Nothing;
-                now
+                match mem::replace(&mut self.was_outrun, true) {
+                    false => now,
+                    // It may go on so.
+                    true => now + RETRY + self.jitter(RETRY),
+                }
             }
             Failure::Unknown => now + RETRY + self.jitter(RETRY),
             Failure::Forbidden => {

@@ -1,7 +1,6 @@
 //! The Secret that speakers know each other by, where nobody else has made one.
 
 use std::collections::BTreeMap;
-use std::time::Duration;
 
 use anyhow::{Context as _, anyhow};
 use k8s_openapi::ByteString;
@@ -11,26 +10,23 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, OwnerReference}
 use kube::api::{Api, PostParams};
 use kube::{Client, Error};
 use rustls::crypto::ring;
-use tokio::time;
 
-use crate::told::Told;
+use super::retry::keep_trying;
 
 /// The entry that holds the key.
 const ENTRY: &str = "secretkey";
 
-/// From one try to the next.
-const RETRY: Duration = Duration::from_secs(30);
-
 /// Makes the Secret `name` in `namespace`, owned by the Deployment `owner`, unless it is there. What
 /// keeps that from being done is said once.
-pub async fn keep_trying(client: &Client, namespace: &str, name: &str, owner: &str) {
-    let mut told = Told::default();
-    while let Err(error) = ensure(client, namespace, name, owner).await {
-        for problem in told.news([format!("{error:#}")]) {
-            tracing::error!("{problem}");
-        }
-        time::sleep(RETRY).await;
-    }
+pub async fn make(client: &Client, namespace: &str, name: &str, owner: &str) {
+    let say = |cause: &str| tracing::error!("{cause}; trying again");
+    let what = (client, namespace, name, owner);
+    keep_trying(
+        what,
+        |(client, namespace, name, owner)| Box::pin(ensure(client, namespace, name, owner)),
+        say,
+    )
+    .await;
 }
 
 async fn ensure(client: &Client, namespace: &str, name: &str, owner: &str) -> anyhow::Result<()> {

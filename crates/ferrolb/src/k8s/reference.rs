@@ -24,6 +24,12 @@ impl Reference {
         let ServiceName { namespace, name } = name.clone();
         Self { api_version: "v1", kind: "Service", namespace, name, uid: uid.to_owned() }
     }
+
+    /// The Pod of this name with this `metadata.uid`.
+    pub fn pod(namespace: &str, name: &str, uid: &str) -> Self {
+        let [namespace, name, uid] = [namespace, name, uid].map(str::to_owned);
+        Self { api_version: "v1", kind: "Pod", namespace, name, uid }
+    }
 }
 
 impl From<&Service> for Reference {

@@ -4,13 +4,15 @@ use std::io;
 use std::time::Duration;
 
 use futures_util::{StreamExt, TryStreamExt};
+use ipnet::IpNet;
 use proto::l2::Mac;
+use rtnetlink::packet_route::address::{AddressAttribute, AddressFlags, AddressMessage};
 use rtnetlink::packet_route::link::{LinkAttribute, LinkFlags, LinkLayerType, LinkMessage};
 use rtnetlink::{Handle, MulticastGroup};
 use tokio::sync::watch;
 use tokio::time;
 
-/// What ARP needs to know of one interface.
+/// What ARP and NDP need to know of one interface.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Interface {
     /// Number of the interface in the kernel.
@@ -23,6 +25,8 @@ pub struct Interface {
     pub is_running: bool,
     /// Up, Ethernet, able to broadcast, and no port of a bridge, bond or VRF.
     pub can_arp: bool,
+    /// Its addresses that may be used, with the lengths of their prefixes, in order.
+    pub addresses: Vec<IpNet>,
 }
 
 /// Changes that come together, such as a link that appears, gets its address and goes up, are read
@@ -35,8 +39,11 @@ const SETTLE: Duration = Duration::from_millis(2);
 ///
 /// When netlink cannot be opened or read at all. Later failures end the updates, with a log line.
 pub async fn watch() -> io::Result<watch::Receiver<Vec<Interface>>> {
-    let (connection, handle, mut messages) =
-        rtnetlink::new_multicast_connection(&[MulticastGroup::Link])?;
+    let (connection, handle, mut messages) = rtnetlink::new_multicast_connection(&[
+        MulticastGroup::Link,
+        MulticastGroup::Ipv4Ifaddr,
+        MulticastGroup::Ipv6Ifaddr,
+    ])?;
     tokio::spawn(connection);
     let (sender, receiver) = watch::channel(list(&handle).await?);
     tokio::spawn(async move {
@@ -67,7 +74,36 @@ async fn list(handle: &Handle) -> io::Result<Vec<Interface>> {
     let mut table: Vec<_> =
         links.map_ok(|link| interface(&link)).try_collect().await.map_err(io::Error::other)?;
     table.sort_by_key(|interface: &Interface| interface.index);
+    let mut addresses = handle.address().get().execute();
+    while let Some(message) = addresses.try_next().await.map_err(io::Error::other)? {
+        let interface = table.iter_mut().find(|one| one.index == message.header.index);
+        if let (Some(interface), Some(address)) = (interface, address(&message)) {
+            interface.addresses.push(address);
+        }
+    }
+    for interface in &mut table {
+        interface.addresses.sort_unstable();
+    }
     Ok(table)
+}
+
+/// `None` for one that is not usable yet, or not any more.
+fn address(message: &AddressMessage) -> Option<IpNet> {
+    let unusable = AddressFlags::Tentative | AddressFlags::Dadfailed;
+    let (mut local, mut peer) = (None, None);
+    for attribute in &message.attributes {
+        if let AddressAttribute::Local(address) = attribute {
+            local = Some(*address);
+        } else if let AddressAttribute::Address(address) = attribute {
+            // IPv6 has its own address here, and IPv4 that of the other end.
+            peer = Some(*address);
+        } else if let AddressAttribute::Flags(flags) = attribute
+            && flags.intersects(unusable)
+        {
+            return None;
+        }
+    }
+    IpNet::new(local.or(peer)?, message.header.prefix_len).ok()
 }
 
 fn interface(link: &LinkMessage) -> Interface {
@@ -92,5 +128,6 @@ fn interface(link: &LinkMessage) -> Interface {
         mac,
         is_running: flags.contains(LinkFlags::Up) && flags.contains(LinkFlags::LowerUp),
         can_arp: flags.contains(LinkFlags::Up) && is_ethernet && can_broadcast && !is_enslaved,
+        addresses: Vec::new(),
     }
 }

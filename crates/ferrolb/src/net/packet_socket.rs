@@ -1,4 +1,7 @@
-//! ARP frames of one interface: an `AF_PACKET` socket with a filter in the kernel.
+//! ARP or NDP frames of one interface: an `AF_PACKET` socket with a filter in the kernel.
+//!
+//! There is one for each of the two protocols and not one for all: such a one would see every packet
+//! that the node forwards, and filtering is cheap but not free.
 #![expect(
     unsafe_code,
     reason = "socket2 leaves the link-layer address (sockaddr_ll) to its caller"
@@ -9,10 +12,13 @@ use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
 
 use socket2::{Domain, Protocol, SockAddr, SockAddrStorage, SockFilter, Socket, Type};
 
-/// The longest frame we read: ARP fits into the shortest Ethernet frame.
-pub const MAX_FRAME: usize = 128;
+use super::filter::{Filter, Subject};
 
-/// Receives ARP requests on one interface and sends whole Ethernet frames from it.
+/// The longest frame we read. ARP fits into the shortest Ethernet frame; NDP of hosts with options
+/// of tomorrow into this.
+pub const MAX_FRAME: usize = 512;
+
+/// Receives what a filter lets through on one interface, and sends whole Ethernet frames from it.
 #[derive(Debug)]
 pub struct PacketSocket {
     socket: Socket,
@@ -24,15 +30,28 @@ impl PacketSocket {
     /// # Errors
     ///
     /// `PermissionDenied` without CAP_NET_RAW; else what the kernel says about the interface.
-    pub fn open(interface: u32) -> io::Result<Self> {
-        // Protocol 0 receives nothing until `bind` names ARP, so that no frame slips in before the
+    pub fn open(interface: u32, subject: Subject, filter: &Filter) -> io::Result<Self> {
+        // Protocol 0 receives nothing until `bind` names one, so that no frame slips in before the
         // filter is there.
         let socket = Socket::new(Domain::PACKET, Type::RAW, Some(Protocol::from(0)))?;
         socket.set_nonblocking(true)?;
         ignore_outgoing(&socket)?;
-        socket.attach_filter(&only_requests())?;
-        socket.bind(&link_address(interface)?)?;
-        Ok(Self { socket })
+        let new = Self { socket };
+        new.filter(subject, filter)?;
+        new.socket.bind(&link_address(interface, subject)?)?;
+        Ok(new)
+    }
+
+    /// Lets through what another filter says. No frame sees neither of them.
+    ///
+    /// # Errors
+    ///
+    /// When the kernel has no memory for it; the former filter stays.
+    pub fn filter(&self, subject: Subject, filter: &Filter) -> io::Result<()> {
+        let program = filter.program(subject).into_iter();
+        let program: Vec<_> =
+            program.map(|it| SockFilter::new(it.code, it.jt, it.jf, it.k)).collect();
+        self.socket.attach_filter(&program)
     }
 
     /// The next frame, if one has come. A frame longer than `buffer` is cut.
@@ -90,12 +109,16 @@ fn ignore_outgoing(socket: &Socket) -> io::Result<()> {
     if result == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
 }
 
-/// Where ARP frames of one interface are bound, `packet(7)`.
-fn link_address(interface: u32) -> io::Result<SockAddr> {
+/// Where frames of one interface are bound, `packet(7)`.
+fn link_address(interface: u32, subject: Subject) -> io::Result<SockAddr> {
     let out_of_range = |_| io::Error::from(io::ErrorKind::InvalidInput);
     let index = i32::try_from(interface).map_err(out_of_range)?;
     let family = u16::try_from(libc::AF_PACKET).map_err(out_of_range)?;
-    let protocol = u16::try_from(libc::ETH_P_ARP).map_err(out_of_range)?.to_be();
+    let protocol = match subject {
+        Subject::Arp => libc::ETH_P_ARP,
+        Subject::Ndp => libc::ETH_P_IPV6,
+    };
+    let protocol = u16::try_from(protocol).map_err(out_of_range)?.to_be();
     let length = libc::socklen_t::try_from(size_of::<libc::sockaddr_ll>()).map_err(out_of_range)?;
     let mut storage = SockAddrStorage::zeroed();
     // SAFETY: `SockAddrStorage` is as large and as aligned as every socket address, and zero bytes
@@ -107,18 +130,4 @@ fn link_address(interface: u32) -> io::Result<SockAddr> {
         address.sll_ifindex = index;
         Ok(SockAddr::new(storage, length))
     }
-}
-
-/// Passes ARP requests (operation 1 at octet 20 of the frame, RFC 826); drops all else in the
-/// kernel, so that replies between other hosts never wake us.
-fn only_requests() -> [SockFilter; 4] {
-    const LOAD_HALF_WORD: u16 = 0x28;
-    const JUMP_IF_EQUAL: u16 = 0x15;
-    const RETURN: u16 = 0x06;
-    [
-        SockFilter::new(LOAD_HALF_WORD, 0, 0, 20),
-        SockFilter::new(JUMP_IF_EQUAL, 0, 1, 1),
-        SockFilter::new(RETURN, 0, 0, u32::MAX),
-        SockFilter::new(RETURN, 0, 0, 0),
-    ]
 }

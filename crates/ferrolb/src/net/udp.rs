@@ -20,6 +20,9 @@ const RECEIVE_BUFFER: usize = 4 << 20;
 /// when the network is busy.
 const CS6: u32 = 48 << 2;
 
+/// The highest priority in this host's own queues that needs no capability, `socket(7)`.
+const PRIORITY: u32 = 6;
+
 impl MeshSocket {
     /// Binds `address`, so that what is sent has it as its source: peers know us by it.
     ///
@@ -31,7 +34,7 @@ impl MeshSocket {
         let local = SocketAddr::new(address, port);
         let socket = Socket::new(Domain::for_address(local), Type::DGRAM, Some(Protocol::UDP))?;
         socket.set_nonblocking(true)?;
-        // Both are wishes: a kernel that refuses them still delivers.
+        // All are wishes: a kernel that refuses them still delivers.
         let _ = socket.set_recv_buffer_size(RECEIVE_BUFFER);
         let _ = match address {
             IpAddr::V4(_) => socket.set_tos_v4(CS6),
@@ -40,6 +43,8 @@ impl MeshSocket {
                 socket.set_tclass_v6(CS6)
             }
         };
+        // IP_TOS has set another one.
+        let _ = socket.set_priority(PRIORITY);
         socket.bind(&local.into())?;
         Ok(Self { socket: socket.into(), local })
     }
@@ -76,5 +81,36 @@ impl MeshSocket {
 impl AsFd for MeshSocket {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.socket.as_fd()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use socket2::SockRef;
+
+    use super::*;
+
+    /// A port that nobody has at this moment.
+    fn free_port(address: IpAddr) -> u16 {
+        UdpSocket::bind((address, 0)).unwrap().local_addr().unwrap().port()
+    }
+
+    #[test]
+    fn datagrams_of_both_families_are_marked_as_network_control() {
+        for address in ["127.0.0.1", "::1"].map(|text| text.parse::<IpAddr>().unwrap()) {
+            let socket = MeshSocket::bind(address, free_port(address)).unwrap();
+            let options = SockRef::from(&socket.socket);
+            let mark = match address {
+                IpAddr::V4(_) => options.tos_v4(),
+                IpAddr::V6(_) => options.tclass_v6(),
+            };
+            assert_eq!((mark.unwrap(), options.priority().unwrap()), (CS6, PRIORITY), "{address}");
+
+            socket.send(address, b"heartbeat").unwrap();
+            let mut buffer = [0; 16];
+            let received = socket.receive(&mut buffer).unwrap();
+            assert_eq!(received, Some((address, b"heartbeat".as_slice())));
+            assert_eq!(socket.receive(&mut buffer).unwrap(), None, "it does not block");
+        }
     }
 }

@@ -1,8 +1,13 @@
 //! L2Advertisements: which pools which nodes announce on the LAN.
 
+mod announcements;
+mod planned_moves;
+
 use std::ops::RangeInclusive;
+use std::sync::Arc;
 
 use planner::facts::L2Advertisement;
+use planner::facts::lan::Settings;
 use planner::names::{AdvertisementName, PoolName};
 
 use super::advertisement::warn_of_no_match;
@@ -44,6 +49,7 @@ fn fact(spec: &api::L2AdvertisementSpec, findings: &mut Findings) -> L2Advertise
             preferred_nodes.push((preferred.weight, selector));
         }
     }
+    let announcing = announcements::read(spec, findings);
     let mut list = |field, list| selector::read_list(list, field, findings);
     L2Advertisement {
         pools: spec.ip_address_pools.iter().cloned().map(PoolName).collect(),
@@ -52,5 +58,6 @@ fn fact(spec: &api::L2AdvertisementSpec, findings: &mut Findings) -> L2Advertise
         service_selectors: list("spec.serviceSelectors", &spec.service_selectors),
         preferred_nodes,
         interfaces: spec.interfaces.iter().cloned().collect(),
+        settings: Arc::new(Settings { announcing, ..planned_moves::read(&spec.planned_moves) }),
     }
 }

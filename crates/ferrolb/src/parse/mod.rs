@@ -35,6 +35,7 @@ use planner::facts::Facts;
 use crate::source::object::{ObjectName, Objects};
 
 pub(crate) use endpoint_slice::{SERVICE_LABEL, endpoint};
+pub(crate) use node::DRAIN_ANNOTATION;
 pub(crate) use service::name as service_name;
 
 /// Something wrong in an object, which is left out because of it.

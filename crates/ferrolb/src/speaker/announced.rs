@@ -95,6 +95,7 @@ impl Announced {
 mod tests {
     use std::sync::Arc;
 
+    use planner::facts::lan::Announcing;
     use planner::owner::Order;
     use planner::plan::Candidacy;
 
@@ -114,6 +115,7 @@ mod tests {
                     true => Interfaces::All,
                     false => Interfaces::Named(names),
                 },
+                announcing: Announcing::default(),
             };
             (at(*last), candidacy)
         };

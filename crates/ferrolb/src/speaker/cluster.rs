@@ -18,17 +18,21 @@ use kube::Client;
 use planner::facts::{Change, Facts};
 use planner::names::{NodeName, ServiceName};
 use proto::mesh::Station;
+use proto::mesh::seal::Key;
 use tokio::runtime;
 use tokio::sync::{mpsc, oneshot, watch};
+use tokio::task::JoinSet;
 
 use super::announced::{Announced, News};
+use super::beside::Beside;
 use super::excluded::{self, Excluded};
 use super::held::{Held, Holding};
-use super::{Effect, Identity, Observers, Speaker, may_answer_arp, touched};
+use super::mesh::Punctuality;
+use super::{Effect, Given, Identity, Keys, Observers, Speaker, may_answer_arp, touched};
 use crate::args;
 use crate::http::{self, Reach, tls};
 use crate::k8s::client;
-use crate::k8s::configuration_state::{Component, Report, Reporter};
+use crate::k8s::configuration_state::{Component, Remark, Report, Reporter};
 use crate::k8s::events::{EventType, Recorder};
 use crate::k8s::l2_status::writer::{Order, Writer};
 use crate::k8s::own_pod::own_pod;
@@ -37,6 +41,7 @@ use crate::metrics::{self, Config, Protocol, Update};
 use crate::net::clock::Clock;
 use crate::net::interfaces::{self, Interface};
 use crate::parse::live::Live;
+use crate::rivals::{self, Me};
 use crate::source::kube::{Kind, Scope, Seen, StatusObject, follow};
 use crate::terminated::terminated;
 use crate::told::Told;
@@ -72,6 +77,10 @@ async fn serve(args: &args::Speaker) -> anyhow::Result<()> {
     let station = Station::new(&args.node_name)
         .map_err(|error| anyhow!("`--node-name {}`: {error}", args.node_name))?;
     let excluded = Excluded::read(Path::new(excluded::FILE))?;
+    let given =
+        Given::by_metallb(args.ml_secret_key_path.as_deref(), args.ml_secret_key.as_deref());
+    let mend = "mount the Secret `memberlist` and name its directory in METALLB_ML_SECRET_KEY_PATH";
+    let mut keys = Keys::open(given, mend)?;
     may_answer_arp("add NET_RAW to `securityContext.capabilities` of the container")?;
     let tls = tls::Settings::read(&args.tls)?;
     let (client, own_namespace) = client::connect(args.kubeconfig.as_deref()).await?;
@@ -81,28 +90,24 @@ async fn serve(args: &args::Speaker) -> anyhow::Result<()> {
     let node = NodeName(args.node_name.clone());
     let metrics = metrics::Speaker::new(node.clone()).context("making metrics")?;
     let (synced, is_ready) = watch::channel(false);
-    let servers = http::start(http::Servers {
-        health_reach: Reach::Loopback,
-        health_port: args.health_probe_port,
-        is_ready,
-        metrics_port: args.port,
-        metrics: metrics.process().clone(),
-        tls,
-        metrics_cert_dir: args.tls.metrics_cert_dir.clone(),
-        client: client.clone(),
-    })?;
+    let counted = (metrics.process().clone(), client.clone());
+    let servers = start_servers(args, tls, is_ready, counted)?;
     for note in without_effect(args, Path::new(GOSSIP_FILE).exists()) {
         tracing::warn!("{note}");
     }
     tracing::info!(node = args.node_name, namespace, class = args.lb_class, "started");
 
-    let identity = Identity { node, station, mesh_port: args.ml_bindport };
+    let identity =
+        Identity { node, station, mesh_port: args.ml_bindport, keys: keys.current().to_vec() };
     let scope = Scope::speaker(&namespace, &args.node_name, Some(&speaker_labels(args)));
     let mut seen = follow(client.clone(), &scope);
     let live = Live::new(&args.lb_class, &scope);
+    let me = me(args, &namespace);
+    let mut rivals = rivals::follow(client.clone(), me.clone());
     let written = Written::start(client.clone(), &namespace, &args.node_name, &args.pod_name);
     let recorder = Recorder::start(client, COMPONENT);
-    let mut cluster = Cluster::new(identity, live, excluded, metrics, written, recorder);
+    let warning = rivals::Warning::new(me);
+    let mut cluster = Cluster::new(identity, live, excluded, metrics, (written, recorder, warning));
     cluster.change(vec![Change::IgnoreExcludeLabel(args.ignore_exclude_lb)]).await;
     cluster.use_interfaces(&interfaces.borrow_and_update()).await?;
     let held = Arc::clone(&cluster.held);
@@ -111,6 +116,11 @@ async fn serve(args: &args::Speaker) -> anyhow::Result<()> {
         tokio::select! {
             () = &mut terminated => break,
             edits = held.changed() => cluster.hold(&edits).await,
+            Ok(()) = rivals.changed() => {
+                let known = rivals.borrow_and_update().clone();
+                cluster.give_way(known.unwrap_or_default()).await?;
+            }
+            keys = keys.changed() => cluster.use_keys(keys),
             Ok(()) = interfaces.changed() => {
                 cluster.use_interfaces(&interfaces.borrow_and_update()).await?;
             }
@@ -119,12 +129,11 @@ async fn serve(args: &args::Speaker) -> anyhow::Result<()> {
                     bail!("all watches of the API server have ended");
                 }
                 cluster.see(batch.drain(..)).await?;
-                synced.send_if_modified(|synced| {
-                    !std::mem::replace(synced, cluster.speaker.is_some())
-                        && cluster.speaker.is_some()
-                });
             }
         }
+        synced.send_if_modified(|synced| {
+            !std::mem::replace(synced, cluster.speaker.is_some()) && cluster.speaker.is_some()
+        });
     }
     tracing::info!("leaving: the other nodes take over");
     if let Some(speaker) = cluster.speaker {
@@ -132,6 +141,34 @@ async fn serve(args: &args::Speaker) -> anyhow::Result<()> {
     }
     drop(servers);
     Ok(())
+}
+
+/// Health and metrics. `is_ready` says whether all has been seen once.
+fn start_servers(
+    args: &args::Speaker,
+    tls: tls::Settings,
+    is_ready: watch::Receiver<bool>,
+    (metrics, client): (metrics::Process, Client),
+) -> Result<JoinSet<()>, rustls::Error> {
+    http::start(http::Servers {
+        health_reach: Reach::Loopback,
+        health_port: args.health_probe_port,
+        is_ready,
+        metrics_port: args.port,
+        metrics,
+        tls,
+        metrics_cert_dir: args.tls.metrics_cert_dir.clone(),
+        client,
+    })
+}
+
+fn me(args: &args::Speaker, namespace: &str) -> Me {
+    Me {
+        namespace: namespace.to_owned(),
+        pod: args.pod_name.clone(),
+        component: rivals::Component::Speaker,
+        class: args.lb_class.clone(),
+    }
 }
 
 /// As in MetalLB, Pods are looked at only if there is an address to be heard at too.
@@ -151,7 +188,6 @@ fn without_effect(args: &args::Speaker, has_gossip_file: bool) -> Vec<String> {
         (unused.frrk8s_secret_passthrough, "--frrk8s-secret-passthrough", bgp),
         (unused.ml_wan_config, "--ml-wan-config", gossip),
         (has_gossip_file, GOSSIP_FILE, gossip),
-        (args.ml_secret_key_path.is_some(), "--ml-secret-key-path", gossip),
         (!unused.pprof_bind_address.is_empty(), "--pprof-bind-address", "there is no Go profiler"),
     ];
     let given = given.into_iter().filter(|(is_given, ..)| *is_given);
@@ -170,6 +206,8 @@ struct Cluster {
     speaker: Option<Speaker>,
     held: Arc<Held>,
     announced: Announced,
+    beside: Beside,
+    warning: rivals::Warning,
     /// `metadata.uid` of Services, for Events.
     uids: BTreeMap<ServiceName, String>,
     metrics: metrics::Speaker,
@@ -186,8 +224,7 @@ impl Cluster {
         live: Live,
         excluded: Excluded,
         metrics: metrics::Speaker,
-        written: Written,
-        recorder: Recorder,
+        (written, recorder, warning): (Written, Recorder, rivals::Warning),
     ) -> Self {
         Self {
             identity,
@@ -198,6 +235,8 @@ impl Cluster {
             speaker: None,
             held: Arc::default(),
             announced: Announced::default(),
+            beside: Beside::default(),
+            warning,
             uids: BTreeMap::new(),
             metrics,
             written,
@@ -242,8 +281,25 @@ impl Cluster {
         }
         let changes = self.live.changes();
         self.report();
+        let changes = self.beside.of_ours(changes);
         self.change(changes).await;
-        if self.speaker.is_none() && self.live.is_synced() {
+        self.begin_in_time().await
+    }
+
+    /// Takes in what a MetalLB beside us does, and leaves that to it.
+    async fn give_way(&mut self, known: rivals::Known) -> io::Result<()> {
+        self.warning.tell(&known, &self.recorder);
+        self.metrics.process().rivals(known.rivals.len());
+        let uids = known.rivals.iter().map(|rival| rival.uid.clone()).collect();
+        self.written.order(Order::Leave(uids)).await;
+        let changes = self.beside.take(known);
+        self.change(changes).await;
+        self.begin_in_time().await
+    }
+
+    /// Starts announcing once everything has been seen.
+    async fn begin_in_time(&mut self) -> io::Result<()> {
+        if self.speaker.is_none() && self.live.is_synced() && self.beside.is_known() {
             self.begin().await?;
         }
         Ok(())
@@ -255,6 +311,8 @@ impl Cluster {
         let observers = Observers { held: Arc::clone(&self.held), metrics: self.metrics.clone() };
         let mut speaker =
             Speaker::start(self.identity.clone(), facts, &self.interfaces, Some(observers))?;
+        let remarks = remarks(&self.identity.keys, speaker.punctuality());
+        self.written.reporter.remark(remarks.to_vec());
         let effect = speaker.begin();
         tracing::info!(addresses = speaker.planner().plan().candidacies.len(), "all was seen");
         self.speaker = Some(speaker);
@@ -271,6 +329,13 @@ impl Cluster {
         let effect = speaker.apply(changes);
         self.metrics.process().decided(self.clock.now() - since);
         self.follow_up(effect, &BTreeMap::new()).await;
+    }
+
+    fn use_keys(&mut self, keys: &[Key]) {
+        self.identity.keys = keys.to_vec();
+        if let Some(speaker) = &mut self.speaker {
+            speaker.use_keys(keys);
+        }
     }
 
     async fn use_interfaces(&mut self, table: &[Interface]) -> io::Result<()> {
@@ -351,6 +416,23 @@ impl Cluster {
             tracing::warn!("{warning}");
         }
     }
+}
+
+/// How well other speakers can be trusted, and this one.
+fn remarks(keys: &[Key], punctuality: Punctuality) -> [Remark; 2] {
+    let (reason, complaint) = match keys {
+        [] => ("NoKey", Some("other speakers are believed without a key")),
+        [..] => ("KeyGiven", None),
+    };
+    let authenticated = Remark { about: "meshAuthenticated", reason, complaint };
+    let (reason, complaint) = match punctuality {
+        Punctuality::RealTime => ("RealTime", None),
+        Punctuality::BestEffort => {
+            let late = "heartbeats may be late while the node is busy: no real-time scheduling";
+            ("BestEffort", Some(late))
+        }
+    };
+    [authenticated, Remark { about: "meshRealTime", reason, complaint }]
 }
 
 fn reference(name: &ServiceName, uids: &BTreeMap<ServiceName, String>) -> Reference {

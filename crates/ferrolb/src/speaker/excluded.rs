@@ -71,6 +71,7 @@ mod tests {
             mac: None,
             is_running: true,
             can_arp: true,
+            addresses: Vec::new(),
         });
         for (text, want) in rows {
             let rest = Excluded::parse(text).unwrap().rest(&table);

@@ -1,8 +1,9 @@
-//! Drives one [`Responder`] an interface, on a thread of their own.
+//! Drives one [`Responder`](proto::l2::Responder) an interface, on a thread of their own.
 //!
-//! What comes in is desired state: which addresses this node answers for (from the mesh), where
-//! (from the plan), and which interfaces there are (from netlink). From these the thread derives
-//! the claims of each interface; there is no second path for "stop answering".
+//! What comes in is desired state: which addresses this node answers for and in whose name (from the
+//! mesh), where (from the plan), and which interfaces there are (from netlink). From these the thread
+//! derives what each interface answers for; there is no second path for "stop answering". What is
+//! heard goes to the mesh.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
@@ -11,54 +12,85 @@ use std::os::fd::AsFd;
 use std::sync::Arc;
 use std::thread::{self, JoinHandle};
 
+use planner::facts::lan::Announcing;
 use planner::plan::Interfaces;
-use proto::l2::burst::FRAMES_PER_ROUND;
-use proto::l2::{Input, Mac, Output, Responder};
+use proto::l2::{Arrival, Heard, Input, Mac, Output, Voice};
 use proto::time::earliest;
 
+use super::held::Holding;
+use super::mesh;
 use crate::metrics::{self, Layer2};
 use crate::net::clock::Clock;
+use crate::net::filter::Filter;
 use crate::net::inbox::{Inbox, wait};
 use crate::net::interfaces::Interface;
-use crate::net::packet_socket::{MAX_FRAME, PacketSocket};
 
-/// Frames read from one interface before the others get their turn.
-const FRAMES_AT_ONCE: usize = 64;
+mod port;
+
+use port::Port;
+
+/// What the mesh was not told yet of what was heard. More than that is of no use to it: what counts
+/// is said again.
+const HEARD_WAITING: usize = 1_024;
 
 /// What the thread is told. What is `None` or not named did not change.
 #[derive(Debug, Default)]
 pub struct Orders {
-    /// Whether this node answers for an address.
-    pub held: BTreeMap<IpAddr, bool>,
+    /// Whether this node answers for an address in its own name.
+    pub held: BTreeMap<IpAddr, Holding>,
+    /// In the name of which station it answers for an address that it does not hold; `None` for not
+    /// any more.
+    pub standing_in: BTreeMap<IpAddr, Option<Mac>>,
+    /// Whether questions for an address are to be reported that is not answered for.
+    pub followed: BTreeMap<IpAddr, bool>,
     /// Where an address may be answered for; `None` for nowhere.
-    pub scopes: BTreeMap<IpAddr, Option<Interfaces>>,
+    pub scopes: BTreeMap<IpAddr, Option<Scope>>,
     /// The interfaces there are.
     pub interfaces: Option<Vec<Interface>>,
+    /// Which frames are to be received.
+    pub filter: Option<Filter>,
     /// Addresses to announce again.
     pub announce: BTreeSet<IpAddr>,
+    /// Addresses to defend against others that announce them.
+    pub defend: BTreeSet<IpAddr>,
+    /// Stations to ask for an address.
+    pub ask: BTreeSet<(IpAddr, Mac)>,
     /// Stop answering and end.
     pub stop: bool,
 }
 
-/// One interface on which we answer.
-struct Port {
-    interface: Interface,
-    mac: Mac,
-    socket: PacketSocket,
-    responder: Responder,
+/// Where and how an address is answered for.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Scope {
+    /// On which interfaces.
+    pub interfaces: Interfaces,
+    /// How the LAN is told and asked about it.
+    pub announcing: Announcing,
+}
+
+/// Who is told what happens.
+#[derive(Debug)]
+pub struct Listeners {
+    /// Decides who holds what.
+    pub mesh: Arc<Inbox<mesh::Orders>>,
+    /// Counts.
+    pub metrics: Option<metrics::Speaker>,
 }
 
 /// All interfaces of this node.
 struct Ports {
     clock: Clock,
     ports: BTreeMap<u32, Port>,
-    held: BTreeSet<IpAddr>,
-    scopes: BTreeMap<IpAddr, Interfaces>,
+    held: BTreeMap<IpAddr, Holding>,
+    standing_in: BTreeMap<IpAddr, Mac>,
+    followed: BTreeSet<IpAddr>,
+    scopes: BTreeMap<IpAddr, Scope>,
     interfaces: Vec<Interface>,
-    metrics: Option<metrics::Speaker>,
+    filter: Filter,
+    listeners: Listeners,
 }
 
-/// Starts the thread. It ends when it is told to. What it sees is counted in `metrics`.
+/// Starts the thread. It ends when it is told to.
 ///
 /// # Errors
 ///
@@ -66,15 +98,18 @@ struct Ports {
 pub fn start(
     clock: Clock,
     orders: Arc<Inbox<Orders>>,
-    metrics: Option<metrics::Speaker>,
+    listeners: Listeners,
 ) -> io::Result<JoinHandle<()>> {
     let ports = Ports {
         clock,
         ports: BTreeMap::new(),
-        held: BTreeSet::new(),
+        held: BTreeMap::new(),
+        standing_in: BTreeMap::new(),
+        followed: BTreeSet::new(),
         scopes: BTreeMap::new(),
         interfaces: Vec::new(),
-        metrics,
+        filter: Filter::default(),
+        listeners,
     };
     thread::Builder::new().name(String::from("l2")).spawn(move || run(ports, &orders))
 }
@@ -82,11 +117,11 @@ pub fn start(
 fn run(mut ports: Ports, orders: &Inbox<Orders>) {
     loop {
         ports.flush();
-        let deadline = earliest(ports.ports.values().map(|port| port.responder.deadline()));
+        let deadline = earliest(ports.ports.values().map(Port::deadline));
         let mut sources = vec![orders.as_fd()];
-        sources.extend(ports.ports.values().map(|port| port.socket.as_fd()));
+        sources.extend(ports.ports.values().flat_map(Port::sources));
         if let Err(error) = wait(&sources, ports.clock.until(deadline)) {
-            tracing::error!(%error, "waiting for ARP requests failed; no address is answered");
+            tracing::error!(%error, "waiting for ARP and NDP failed; no address is answered");
             return;
         }
         let orders = orders.take();
@@ -100,134 +135,154 @@ fn run(mut ports: Ports, orders: &Inbox<Orders>) {
 
 impl Ports {
     fn obey(&mut self, orders: Orders) {
-        let touched: BTreeSet<_> =
-            orders.held.keys().chain(orders.scopes.keys()).copied().collect();
-        for (address, is_held) in orders.held {
-            if is_held {
-                self.held.insert(address);
-            } else {
-                self.held.remove(&address);
+        let mut touched: BTreeSet<_> = orders.held.keys().copied().collect();
+        touched.extend(orders.standing_in.keys());
+        touched.extend(orders.followed.keys());
+        touched.extend(orders.scopes.keys());
+        self.held.extend(orders.held);
+        self.held.retain(|_, holding| *holding != Holding::Lost);
+        merge(&mut self.standing_in, orders.standing_in);
+        merge(&mut self.scopes, orders.scopes);
+        for (address, is_followed) in orders.followed {
+            match is_followed {
+                true => _ = self.followed.insert(address),
+                false => _ = self.followed.remove(&address),
             }
         }
-        for (address, scope) in orders.scopes {
-            match scope {
-                Some(scope) => _ = self.scopes.insert(address, scope),
-                None => _ = self.scopes.remove(&address),
-            }
+        if let Some(filter) = orders.filter {
+            self.filter = filter;
+            self.ports.values_mut().for_each(|port| port.filter(&self.filter));
         }
-        let is_wide = orders.interfaces.is_some();
         if let Some(interfaces) = orders.interfaces {
             self.interfaces = interfaces;
             self.reopen();
+            touched.extend(self.held.keys());
+            touched.extend(self.standing_in.keys());
+            touched.extend(&self.followed);
         }
+        self.want(&touched);
+        self.act(&orders.announce, |address| Input::Announce { address: *address });
+        self.act(&orders.defend, |address| Input::Defend { address: *address });
+        self.act(&orders.ask, |(address, mac)| Input::Ask { address: *address, mac: *mac });
+    }
+
+    /// Makes every interface do what is wanted of these addresses.
+    fn want(&mut self, addresses: &BTreeSet<IpAddr>) {
         let now = self.clock.now();
         for port in self.ports.values_mut() {
-            let name = &port.interface.name;
-            let is_claimed = |address: &IpAddr| {
-                self.held.contains(address) && is_here(self.scopes.get(address), name)
-            };
-            if is_wide {
-                let claims = self.held.iter().copied().filter(is_claimed).collect();
-                port.responder.handle(now, Input::Claims(claims));
-            } else {
-                for address in &touched {
-                    let input = if is_claimed(address) { Input::Claim } else { Input::Release };
-                    port.responder.handle(now, input(*address));
-                }
+            for address in addresses.iter().copied() {
+                let scope = self.scopes.get(&address);
+                let is_here = is_here(scope.map(|scope| &scope.interfaces), port.name());
+                let Announcing { schedule, probe } =
+                    scope.map(|scope| scope.announcing).unwrap_or_default();
+                let (voice, arrival) = match self.held.get(&address) {
+                    Some(Holding::First) => (Some(Voice::Own), Arrival::First(probe)),
+                    Some(Holding::Inherited | Holding::Lost) => {
+                        (Some(Voice::Own), Arrival::TakenOver)
+                    }
+                    None => {
+                        let station = self.standing_in.get(&address);
+                        (station.map(|mac| Voice::StandingInFor(*mac)), Arrival::TakenOver)
+                    }
+                };
+                let voice = voice.filter(|_| is_here);
+                port.handle(now, Input::Answer { address, voice, arrival, schedule });
+                let is_followed = is_here && self.followed.contains(&address);
+                port.handle(now, Input::Follow { address, is_followed });
             }
-            for address in &orders.announce {
-                port.responder.handle(now, Input::Announce(*address));
-            }
+        }
+    }
+
+    fn act<T>(&mut self, about: &BTreeSet<T>, input: impl Fn(&T) -> Input<'static>) {
+        let now = self.clock.now();
+        for port in self.ports.values_mut() {
+            about.iter().for_each(|one| port.handle(now, input(one)));
         }
     }
 
     /// Closes the ports of interfaces that are gone, and opens those of new ones.
     fn reopen(&mut self) {
         let now = self.clock.now();
+        let usable = |interface: &&Interface| interface.can_arp;
         let wanted: BTreeMap<u32, (&Interface, Mac)> = self
             .interfaces
             .iter()
-            .filter(|interface| interface.can_arp)
+            .filter(usable)
             .filter_map(|interface| Some((interface.index, (interface, interface.mac?))))
             .collect();
         self.ports.retain(|index, _| wanted.contains_key(index));
         for (index, (interface, mac)) in wanted {
-            let Some(port) = self.ports.get_mut(&index) else {
-                match PacketSocket::open(index) {
-                    Ok(socket) => {
-                        let interface = interface.clone();
-                        let responder = Responder::new(mac);
-                        self.ports.insert(index, Port { interface, mac, socket, responder });
-                    }
-                    // The next change of the interface tries again.
-                    Err(error) => {
-                        tracing::warn!(interface = interface.name, %error, "cannot answer ARP here");
-                    }
-                }
+            if let Some(port) = self.ports.get_mut(&index) {
+                port.update(now, interface, mac);
                 continue;
-            };
-            if port.mac != mac {
-                port.mac = mac;
-                port.responder.handle(now, Input::Mac(mac));
             }
-            if interface.is_running && !port.interface.is_running {
-                port.responder.handle(now, Input::LinkUp);
+            match Port::open(now, interface, mac, &self.filter) {
+                Ok(port) => _ = self.ports.insert(index, port),
+                // The next change of the interface tries again.
+                Err(error) => {
+                    tracing::warn!(interface = interface.name, %error, "cannot answer here");
+                }
             }
-            port.interface = interface.clone();
         }
     }
 
     /// Reads what has come in and lets time pass.
     fn receive(&mut self) {
-        let mut buffer = [0; MAX_FRAME];
         for port in self.ports.values_mut() {
-            for _ in 0..FRAMES_AT_ONCE {
-                match port.socket.receive(&mut buffer) {
-                    Ok(Some(frame)) => {
-                        port.responder.handle(self.clock.now(), Input::Frame(frame));
-                    }
-                    Ok(None) => break,
-                    // The interface went down or is gone: netlink tells which.
-                    Err(error) => {
-                        tracing::debug!(interface = port.interface.name, %error, "receiving ARP");
-                        break;
-                    }
-                }
-            }
-            port.responder.handle(self.clock.now(), Input::Timeout);
+            port.receive(self.clock);
+            port.handle(self.clock.now(), Input::Timeout);
         }
     }
 
     fn flush(&mut self) {
         let mut counts: BTreeMap<IpAddr, Counts> = BTreeMap::new();
+        let mut heard = Vec::new();
         for port in self.ports.values_mut() {
-            let interface = &port.interface.name;
-            while let Some(output) = port.responder.poll() {
+            while let Some(output) = port.poll() {
+                let interface = port.name();
                 match output {
-                    Output::Send(frame) => {
-                        // A frame that could not be sent is a lost frame: announcements are
-                        // repeated and clients ask again.
-                        if let Err(error) = port.socket.send(&frame) {
-                            tracing::debug!(interface, %error, "sending ARP");
+                    Output::Frame(frame) => {
+                        if port.send(&frame).is_err()
+                            && let Some(metrics) = &self.listeners.metrics
+                        {
+                            metrics.send_error(port.name());
                         }
                     }
                     Output::Answered { address, to } => {
                         counts.entry(address).or_default().answered += 1;
                         tracing::debug!(interface, %address, %to, "answered");
                     }
-                    Output::Announced { address } => {
-                        counts.entry(address).or_default().announced += FRAMES_PER_ROUND;
+                    Output::Announced { address, frames } => {
+                        counts.entry(address).or_default().announced += u64::from(frames);
                         tracing::debug!(interface, %address, "announced");
                     }
+                    Output::Heard(what) => {
+                        tell(interface, what);
+                        heard.push(what);
+                    }
+                    Output::Join(group) => port.join(group),
+                    Output::Leave(group) => port.leave(group),
                 }
             }
-        }
-        if let Some(metrics) = &self.metrics {
-            for (address, Counts { answered, announced }) in counts {
-                metrics.layer2(address, Layer2::RequestReceived, answered);
-                metrics.layer2(address, Layer2::ResponseSent, answered);
-                metrics.layer2(address, Layer2::GratuitousSent, announced);
+            if let Some(metrics) = &self.listeners.metrics {
+                port.newly_ignored().for_each(|(cause, frames)| metrics.ignored(cause, frames));
             }
+        }
+        self.count(counts);
+        if !heard.is_empty() {
+            self.listeners.mesh.update(|orders| {
+                let room = HEARD_WAITING.saturating_sub(orders.heard.len());
+                orders.heard.extend(heard.into_iter().take(room));
+            });
+        }
+    }
+
+    fn count(&self, counts: BTreeMap<IpAddr, Counts>) {
+        let Some(metrics) = &self.listeners.metrics else { return };
+        for (address, Counts { answered, announced }) in counts {
+            metrics.layer2(address, Layer2::RequestReceived, answered);
+            metrics.layer2(address, Layer2::ResponseSent, answered);
+            metrics.layer2(address, Layer2::GratuitousSent, announced);
         }
     }
 }
@@ -239,6 +294,30 @@ struct Counts {
     answered: u64,
     /// Frames that nobody asked for.
     announced: u64,
+}
+
+fn merge<V>(map: &mut BTreeMap<IpAddr, V>, edits: BTreeMap<IpAddr, Option<V>>) {
+    for (address, value) in edits {
+        match value {
+            Some(value) => _ = map.insert(address, value),
+            None => _ = map.remove(&address),
+        }
+    }
+}
+
+fn tell(interface: &str, heard: Heard) {
+    match heard {
+        Heard::Answer { address, mac } => {
+            tracing::debug!(interface, %address, %mac, "has answered");
+        }
+        Heard::Question { address, from } => {
+            tracing::debug!(interface, %address, %from, "is asking");
+        }
+        // When an address moves, the new holder says so before we heard that it moves.
+        Heard::Announcement { address, mac } => {
+            tracing::info!(interface, %address, %mac, "another station says that it has it");
+        }
+    }
 }
 
 /// Whether an address with this scope is answered for on the interface.

@@ -41,7 +41,7 @@ impl Lack {
             Interfaces::All => false,
             Interfaces::Named(names) => !interfaces.iter().any(|one| names.contains(&one.name)),
         };
-        let usable = interfaces.iter().filter(|interface| interface.can_arp);
+        let usable = interfaces.iter().filter(|one| one.can_arp && one.is_running);
         Some(Self {
             address,
             services: candidacy.services.clone(),
@@ -62,11 +62,13 @@ impl fmt::Display for Lack {
         let has = if has.is_empty() { String::from("none") } else { has.join(", ") };
         write!(f, "{address} of {services} cannot be announced by `{node}`: ")?;
         match wanted {
-            Interfaces::All => f.write_str("it has no interface that is up and can carry ARP"),
+            Interfaces::All => {
+                f.write_str("it has no interface that has carrier and can carry ARP")
+            }
             Interfaces::Named(names) => write!(
                 f,
-                "the L2Advertisement names the interfaces {}, of which it has none that is up and \
-                 can carry ARP (it has: {has}); correct `spec.interfaces`, or leave nodes without \
+                "the L2Advertisement names the interfaces {}, of which it has none that has \
+                 carrier and can carry ARP (it has: {has}); correct `spec.interfaces`, or leave nodes without \
                  them out by `spec.nodeSelectors`",
                 names.iter().cloned().collect::<Vec<_>>().join(", ")
             ),

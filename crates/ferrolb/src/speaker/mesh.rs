@@ -1,24 +1,31 @@
 //! Drives [`Ownership`] on a thread of its own: heartbeats must not wait for anything else.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+mod gate;
+
+use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::net::IpAddr;
 use std::os::fd::AsFd;
-use std::sync::Arc;
+use std::sync::{Arc, mpsc};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
+use proto::l2::Heard;
 use proto::mesh::Station;
-use proto::mesh::message::MAX_DATAGRAM;
 use proto::mesh::ownership::{Candidacy, Input, Output, Ownership, Settings, Why};
+use proto::mesh::seal::{Key, MAX_SEALED, Seal};
 use proto::time::{Instant, earliest};
 
 use super::held::{Held, Holding};
 use super::l2;
+use crate::metrics;
 use crate::net::clock::{Clock, wall_micros};
 use crate::net::inbox::{Inbox, wait};
+use crate::net::thread::become_punctual;
 use crate::net::udp::MeshSocket;
 use crate::told::Told;
+
+use gate::Gate;
 
 /// Datagrams read before time is looked at again.
 const DATAGRAMS_AT_ONCE: usize = 256;
@@ -29,10 +36,14 @@ const BIND_RETRY: Duration = Duration::from_secs(1);
 /// What the thread is told.
 #[derive(Debug, Default)]
 pub struct Orders {
+    /// The keys of the mesh, the newest first; `None` when they did not change.
+    pub keys: Option<Vec<Key>>,
     /// Who there is; `None` when it did not change.
     pub stations: Option<Stations>,
     /// What is different about addresses. The first that is not `None` is about all of them.
     pub candidacies: Option<Candidacies>,
+    /// What was heard on the LAN.
+    pub heard: Vec<Heard>,
     /// Hand everything over, then end.
     pub leave: bool,
 }
@@ -53,8 +64,7 @@ struct Mesh {
     clock: Clock,
     port: u16,
     ownership: Ownership,
-    /// Whose address is whose.
-    stations: HashMap<IpAddr, Station>,
+    gate: Gate,
     wanted: Option<Stations>,
     /// What the engine was not told yet.
     candidacies: Option<Candidacies>,
@@ -67,6 +77,18 @@ struct Mesh {
     told: Told,
     l2: Arc<Inbox<l2::Orders>>,
     held: Option<Arc<Held>>,
+    /// Peers that are heard.
+    heard: BTreeSet<Station>,
+    metrics: Option<metrics::Speaker>,
+}
+
+/// How well heartbeats can be trusted to be on time.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Punctuality {
+    /// They go before all other work of the node.
+    RealTime,
+    /// They may wait for others when the node is busy.
+    BestEffort,
 }
 
 /// Who is told what is held.
@@ -76,10 +98,12 @@ pub struct Listeners {
     pub l2: Arc<Inbox<l2::Orders>>,
     /// Tells others of it.
     pub held: Option<Arc<Held>>,
+    /// Counts what is heard.
+    pub metrics: Option<metrics::Speaker>,
 }
 
-/// Starts the thread of the speaker named `me`. It tells its listeners what to answer for, and ends
-/// when it is told to leave and has handed over.
+/// Starts the thread of the speaker named `me`, and says how punctual it is. It tells its listeners
+/// what to answer for, and ends when it is told to leave and has handed over.
 ///
 /// # Errors
 ///
@@ -90,24 +114,31 @@ pub fn start(
     port: u16,
     orders: Arc<Inbox<Orders>>,
     listeners: Listeners,
-) -> io::Result<JoinHandle<()>> {
-    let ownership = Ownership::new(me, wall_micros(), Settings::DEFAULT);
-    let mesh = Mesh {
-        clock,
-        port,
-        ownership,
-        stations: HashMap::new(),
-        wanted: None,
-        candidacies: None,
-        can_hear: false,
-        has_begun: false,
-        sockets: Vec::new(),
-        bind_at: None,
-        told: Told::default(),
-        l2: listeners.l2,
-        held: listeners.held,
-    };
-    thread::Builder::new().name(String::from("mesh")).spawn(move || run(mesh, &orders))
+) -> io::Result<(JoinHandle<()>, Punctuality)> {
+    let (tell, told) = mpsc::sync_channel(1);
+    let thread = thread::Builder::new().name(String::from("mesh")).spawn(move || {
+        let punctuality = punctuality();
+        // Who asked is gone only with the process.
+        let _ = tell.send(punctuality);
+        run(Mesh::new(clock, me, port, listeners), &orders);
+    })?;
+    let punctuality = told.recv().map_err(io::Error::other)?;
+    Ok((thread, punctuality))
+}
+
+/// Makes this thread as punctual as the system lets it be.
+fn punctuality() -> Punctuality {
+    match become_punctual() {
+        Ok(()) => Punctuality::RealTime,
+        Err(error) => {
+            tracing::warn!(
+                %error,
+                "heartbeats may be late while this node is busy: real-time scheduling needs \
+                 CAP_SYS_NICE, and a cgroup that allows it"
+            );
+            Punctuality::BestEffort
+        }
+    }
 }
 
 fn run(mut mesh: Mesh, orders: &Inbox<Orders>) {
@@ -129,16 +160,42 @@ fn run(mut mesh: Mesh, orders: &Inbox<Orders>) {
 }
 
 impl Mesh {
+    fn new(clock: Clock, me: Station, port: u16, listeners: Listeners) -> Self {
+        let born = wall_micros();
+        let Listeners { l2, held, metrics } = listeners;
+        Self {
+            clock,
+            port,
+            ownership: Ownership::new(me.clone(), born, Settings::DEFAULT),
+            gate: Gate::new(Seal::new(me, born), metrics.clone()),
+            wanted: None,
+            candidacies: None,
+            can_hear: false,
+            has_begun: false,
+            sockets: Vec::new(),
+            bind_at: None,
+            told: Told::default(),
+            l2,
+            held,
+            heard: BTreeSet::new(),
+            metrics,
+        }
+    }
+
     fn obey(&mut self, orders: Orders) {
         let now = self.clock.now();
+        if let Some(keys) = orders.keys {
+            self.gate.use_keys(now, keys);
+        }
         if let Some(edits) = orders.candidacies {
             self.candidacies.get_or_insert_default().extend(edits);
         }
         if let Some(wanted) = orders.stations {
             let is_moved =
                 self.wanted.as_ref().map(|old| &old.own_addresses) != Some(&wanted.own_addresses);
-            let pairs = wanted.peers.iter().flat_map(|(s, at)| at.iter().map(move |at| (*at, s)));
-            self.stations = pairs.map(|(at, station)| (at, station.clone())).collect();
+            self.gate.use_peers(&wanted.peers);
+            self.heard.retain(|peer| wanted.peers.contains_key(peer));
+            self.count_heard();
             self.wanted = Some(wanted);
             if is_moved {
                 self.sockets.clear();
@@ -208,18 +265,16 @@ impl Mesh {
     }
 
     fn receive(&mut self) {
-        let mut buffer = [0; MAX_DATAGRAM];
+        let mut buffer = [0; MAX_SEALED];
         for socket in &self.sockets {
             for _ in 0..DATAGRAMS_AT_ONCE {
                 match socket.receive(&mut buffer) {
-                    Ok(Some((from, bytes))) => match self.stations.get(&from) {
-                        Some(station) => {
-                            let (from, bytes) = (station.clone(), bytes.to_vec());
-                            let datagram = Input::Datagram { from, bytes };
-                            self.ownership.handle(self.clock.now(), datagram);
+                    Ok(Some((from, bytes))) => {
+                        let now = self.clock.now();
+                        if let Some((from, bytes)) = self.gate.open(now, from, bytes) {
+                            self.ownership.handle(now, Input::Datagram { from, bytes });
                         }
-                        None => tracing::debug!(%from, "datagram from an address of no Node"),
-                    },
+                    }
                     Ok(None) => break,
                     // An ICMP error for a heartbeat to a speaker that is not there.
                     Err(error) => tracing::trace!(%error, "receiving heartbeats"),
@@ -245,14 +300,20 @@ impl Mesh {
                 Output::Resumed { address, .. } => {
                     held.insert(*address, Holding::Inherited);
                 }
+                Output::PeerHeard(peer) => {
+                    self.heard.insert(peer.clone());
+                    self.count_heard();
+                }
+                Output::PeerSilent(peer) => {
+                    self.heard.remove(peer);
+                    self.count_heard();
+                }
                 // Without `Input::Own` the engine asks nobody and stands in for nobody.
                 Output::Ask { .. }
                 | Output::Conflict { .. }
                 | Output::Kept { .. }
                 | Output::StandIn { .. }
                 | Output::StoodIn(_)
-                | Output::PeerHeard(_)
-                | Output::PeerSilent(_)
                 | Output::Released { .. } => (),
             }
             tell(&output);
@@ -264,20 +325,27 @@ impl Mesh {
             listener.tell(&held);
         }
         self.l2.update(|orders| {
-            let is_held = |(at, holding)| (at, holding != Holding::Lost);
-            orders.held.extend(held.into_iter().map(is_held));
+            orders.held.append(&mut held);
             orders.announce.append(&mut announce);
         });
     }
 
+    fn count_heard(&self) {
+        if let Some(metrics) = &self.metrics {
+            metrics.mesh_peers_heard(self.heard.len());
+        }
+        self.gate.count_keys();
+    }
+
     /// Sends to every address of a peer that one of our sockets can reach. A datagram that could
     /// not be sent is a lost datagram.
-    fn send(&self, to: &Station, bytes: &[u8]) {
+    fn send(&mut self, to: &Station, bytes: &[u8]) {
+        let sealed = self.gate.seal(self.clock.now(), to, bytes);
         let addresses = self.wanted.as_ref().and_then(|wanted| wanted.peers.get(to));
         for address in addresses.into_iter().flatten() {
             let mut sockets = self.sockets.iter();
             if let Some(socket) = sockets.find(|s| s.local().is_ipv4() == address.is_ipv4())
-                && let Err(error) = socket.send(*address, bytes)
+                && let Err(error) = socket.send(*address, &sealed)
             {
                 tracing::trace!(%to, %address, %error, "sending a heartbeat");
             }

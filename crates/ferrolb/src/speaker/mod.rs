@@ -5,9 +5,11 @@
 //! depends on what is new, not on how many Services there are.
 
 mod announced;
+mod beside;
 pub mod cluster;
 mod excluded;
 pub mod held;
+mod keys;
 pub mod l2;
 mod lack;
 pub mod mesh;
@@ -26,15 +28,19 @@ use planner::owner::Order;
 use planner::plan::{Candidacy, Interfaces, PlanDiff};
 use proto::mesh::Station;
 use proto::mesh::ownership;
+use proto::mesh::seal::Key;
 
 use crate::metrics;
 use crate::net::clock::Clock;
+use crate::net::filter::Filter;
 use crate::net::inbox::Inbox;
 use crate::net::interfaces::Interface;
 use crate::net::packet_socket;
 
 use held::Held;
+use mesh::Punctuality;
 
+pub use keys::{Given, Keys};
 pub use lack::Lack;
 
 /// Who a speaker is.
@@ -46,6 +52,9 @@ pub struct Identity {
     pub station: Station,
     /// The UDP port on which speakers hear each other.
     pub mesh_port: u16,
+    /// The keys that they know each other by, the newest first. Without one they believe whoever
+    /// sends from the address of a Node.
+    pub keys: Vec<Key>,
 }
 
 /// Who is told what the threads do.
@@ -76,6 +85,7 @@ pub struct Speaker {
     mesh: Arc<Inbox<mesh::Orders>>,
     l2: Arc<Inbox<l2::Orders>>,
     threads: Vec<JoinHandle<()>>,
+    punctuality: Punctuality,
 }
 
 impl Speaker {
@@ -90,19 +100,34 @@ impl Speaker {
         interfaces: &[Interface],
         observers: Option<Observers>,
     ) -> io::Result<Self> {
-        let Identity { node, station, mesh_port } = identity;
+        let Identity { node, station, mesh_port, keys } = identity;
         let clock = Clock::start();
-        let (mesh, l2) = (Arc::new(Inbox::new()?), Arc::new(Inbox::new()?));
+        let (mesh, l2) = (Arc::new(Inbox::<mesh::Orders>::new()?), Arc::new(Inbox::new()?));
         let (held, metrics) = observers.map(|to| (to.held, to.metrics)).unzip();
-        let listeners = mesh::Listeners { l2: Arc::clone(&l2), held };
-        let threads = vec![
-            l2::start(clock, Arc::clone(&l2), metrics)?,
-            mesh::start(clock, station, mesh_port, Arc::clone(&mesh), listeners)?,
-        ];
+        let listeners = mesh::Listeners { l2: Arc::clone(&l2), held, metrics: metrics.clone() };
+        mesh.update(|orders| orders.keys = Some(keys));
+        let l2_listeners = l2::Listeners { mesh: Arc::clone(&mesh), metrics: metrics.clone() };
+        let answering = l2::start(clock, Arc::clone(&l2), l2_listeners)?;
+        let (hearing, punctuality) =
+            mesh::start(clock, station, mesh_port, Arc::clone(&mesh), listeners)?;
+        if let Some(metrics) = metrics {
+            metrics.mesh_punctuality(punctuality);
+        }
+        let threads = vec![answering, hearing];
         let planner = Planner::new(node.clone(), facts);
         let (names, lacks) = (Names::default(), BTreeMap::new());
         let interfaces = interfaces.to_vec();
-        Ok(Self { node, planner, interfaces, names, lacks, mesh, l2, threads })
+        Ok(Self { node, planner, interfaces, names, lacks, mesh, l2, threads, punctuality })
+    }
+
+    /// Makes speakers know each other by these keys, the newest first.
+    pub fn use_keys(&mut self, keys: &[Key]) {
+        self.mesh.update(|orders| orders.keys = Some(keys.to_vec()));
+    }
+
+    /// How well the heartbeats of this node can be trusted to be on time.
+    pub fn punctuality(&self) -> Punctuality {
+        self.punctuality
     }
 
     /// The plan, and the facts that it is made from.
@@ -114,6 +139,7 @@ impl Speaker {
     pub fn begin(&mut self) -> Effect {
         let all = self.planner.plan().candidacies.keys().copied().collect();
         self.l2.update(|orders| orders.interfaces = Some(self.interfaces.clone()));
+        self.tell_ranges();
         self.tell_stations();
         Effect { diffs: Vec::new(), lacks: self.tell(&all) }
     }
@@ -121,7 +147,11 @@ impl Speaker {
     /// Makes the threads want what the plan says after these changes.
     pub fn apply(&mut self, changes: Vec<Change>) -> Effect {
         let is_about_stations = changes.iter().any(|change| moves(self.planner.facts(), change));
+        let is_about_ranges = changes.iter().any(|change| matches!(change, Change::Pool(..)));
         let diffs = self.planner.apply_all(changes);
+        if is_about_ranges {
+            self.tell_ranges();
+        }
         if is_about_stations {
             self.tell_stations();
         }
@@ -161,6 +191,13 @@ impl Speaker {
         self.mesh.update(|orders| orders.stations = Some(stations));
     }
 
+    /// Tells which addresses there may be.
+    fn tell_ranges(&mut self) {
+        let pools = self.planner.facts().pools.values();
+        let filter = Filter::new(pools.flat_map(|pool| pool.ranges.iter().copied()));
+        self.l2.update(|orders| orders.filter = Some(filter));
+    }
+
     /// Tells the threads what is planned for these addresses, and returns those that the node
     /// cannot answer for since now.
     fn tell(&mut self, touched: &BTreeSet<IpAddr>) -> Vec<Lack> {
@@ -175,7 +212,7 @@ impl Speaker {
             });
             let lack = planned.and_then(|one| Lack::of(*at, one, &self.node, &self.interfaces));
             candidacies.insert(*at, candidacy);
-            scopes.insert(*at, planned.map(|planned| planned.interfaces.clone()));
+            scopes.insert(*at, planned.map(scope));
             match lack {
                 Some(lack) if self.lacks.get(at) != Some(&lack) => {
                     tracing::error!("{lack}");
@@ -231,7 +268,8 @@ fn moves(facts: &Facts, change: &Change) -> bool {
         | Change::L2Advertisement(..)
         | Change::BgpAdvertisement(..)
         | Change::Peer(..)
-        | Change::IgnoreExcludeLabel(_) => false,
+        | Change::IgnoreExcludeLabel(_)
+        | Change::Rival(..) => false,
     }
 }
 
@@ -271,18 +309,24 @@ impl Names {
     }
 }
 
+fn scope(planned: &Candidacy) -> l2::Scope {
+    let Candidacy { interfaces, announcing, .. } = planned;
+    l2::Scope { interfaces: interfaces.clone(), announcing: *announcing }
+}
+
 /// Whether one of `interfaces` can answer for an address.
 fn is_fit(interfaces: &[Interface], candidacy: &Candidacy) -> bool {
     interfaces.iter().any(|interface| is_usable(interface, &candidacy.interfaces))
 }
 
-/// Whether an address that may be answered for on `wanted` can be on `interface`.
+/// Whether an address that may be answered for on `wanted` can be on `interface`. Without carrier
+/// nobody would hear the answer: another node is to have the address.
 fn is_usable(interface: &Interface, wanted: &Interfaces) -> bool {
     let is_wanted = match wanted {
         Interfaces::All => true,
         Interfaces::Named(names) => names.contains(&interface.name),
     };
-    is_wanted && interface.can_arp
+    is_wanted && interface.can_arp && interface.is_running
 }
 
 #[cfg(test)]

@@ -15,7 +15,7 @@ use super::*;
 struct Known {
     stations: mesh::Stations,
     candidacies: BTreeMap<IpAddr, ownership::Candidacy>,
-    scopes: BTreeMap<IpAddr, Interfaces>,
+    scopes: BTreeMap<IpAddr, l2::Scope>,
     interfaces: Vec<Interface>,
 }
 
@@ -54,6 +54,7 @@ fn idle(facts: Facts, interfaces: &[Interface]) -> Speaker {
         mesh: Arc::new(Inbox::new().unwrap()),
         l2: Arc::new(Inbox::new().unwrap()),
         threads: Vec::new(),
+        punctuality: Punctuality::BestEffort,
     };
     speaker.begin();
     speaker
@@ -64,7 +65,14 @@ fn address(last: u8) -> IpAddr {
 }
 
 fn interface(name: &str, can_arp: bool) -> Interface {
-    Interface { index: 1, name: name.into(), mac: None, is_running: true, can_arp }
+    Interface {
+        index: 1,
+        name: name.into(),
+        mac: None,
+        is_running: true,
+        can_arp,
+        addresses: Vec::new(),
+    }
 }
 
 fn advertisement(interfaces: &[&str]) -> L2Advertisement {
@@ -216,7 +224,10 @@ fn a_change_of_one_service_is_told_of_that_service_alone() {
 #[test]
 fn an_interface_that_is_not_there_is_missed_by_name() {
     type Row<'a> = (&'a str, &'a [&'a str], &'a [Interface], Option<bool>);
-    let rows: [Row<'_>; 5] = [
+    let unplugged = |name| Interface { is_running: false, ..interface(name, true) };
+    let rows: [Row<'_>; 7] = [
+        ("named and without carrier", &["eth0"], &[unplugged("eth0")], Some(false)),
+        ("all, and one has carrier", &[], &[unplugged("eth0"), interface("eth1", true)], None),
         ("all, and there is one", &[], &[interface("eth0", true)], None),
         ("all, and there is none", &[], &[interface("lo", false)], Some(false)),
         ("named and there", &["eth0"], &[interface("eth0", true)], None),

@@ -18,6 +18,7 @@ use serde_json::{Value, json};
 
 use super::api::{Api, Patch};
 use super::directory::Directory;
+use super::gateway::Gateway;
 use super::pki::{Authority, Identity, make_account_key};
 use super::programs;
 use crate::process::Process;
@@ -28,6 +29,9 @@ const NUMBER: u8 = 90;
 
 /// The API server's port.
 pub const PORT: u16 = 6443;
+
+/// The port of a [`Gateway`] before it.
+const GATEWAY_PORT: u16 = 7443;
 
 /// Where Services have their cluster addresses.
 pub const SERVICE_CIDRS: &str = "10.96.0.0/16,fd00:96::/112";
@@ -114,6 +118,18 @@ impl ControlPlane {
         SocketAddr::from((self.host.ipv4, PORT))
     }
 
+    /// Starts a gateway to the API server, on the same host.
+    ///
+    /// # Errors
+    ///
+    /// When that is not possible, as when there is one already.
+    pub fn start_gateway(&self) -> Result<Gateway> {
+        let identity = Identity::of(self.directory.path(), "kube-apiserver");
+        let address = SocketAddr::from((self.host.ipv4, GATEWAY_PORT));
+        let pki = (&self.authority, &identity);
+        Gateway::start(&self.host.netns, address, self.address(), pki)
+    }
+
     /// A kubeconfig for a service account with a token that the API server signs. The account is
     /// made if it is not there; what it may do is up to the roles.
     ///
@@ -121,6 +137,21 @@ impl ControlPlane {
     ///
     /// When the API server refuses.
     pub fn kubeconfig_for_service_account(&self, namespace: &str, name: &str) -> Result<PathBuf> {
+        self.kubeconfig_by_way_of(self.address(), namespace, name)
+    }
+
+    /// [`Self::kubeconfig_for_service_account`] for one that reaches the API server at another
+    /// address, such as that of a [`Gateway`].
+    ///
+    /// # Errors
+    ///
+    /// The same.
+    pub fn kubeconfig_by_way_of(
+        &self,
+        server: SocketAddr,
+        namespace: &str,
+        name: &str,
+    ) -> Result<PathBuf> {
         let account = json!({
             "apiVersion": "v1", "kind": "ServiceAccount",
             "metadata": {"name": name, "namespace": namespace},
@@ -134,7 +165,7 @@ impl ControlPlane {
         let token = &self.api.create(&path, &request)?["status"]["token"];
         ensure!(token.is_string(), "the API server gave no token for `{namespace}/{name}`");
         let file = format!("{namespace}-{name}.kubeconfig");
-        self.write_kubeconfig(&file, namespace, &json!({"token": token}))
+        self.write_kubeconfig(&file, server, namespace, &json!({"token": token}))
     }
 
     /// A kubeconfig for a user by certificate, such as `system:kube-proxy`.
@@ -145,11 +176,17 @@ impl ControlPlane {
     pub fn kubeconfig_for_user(&self, user: &str) -> Result<PathBuf> {
         let identity = self.authority.client(self.directory.path(), user, None)?;
         let file = format!("{}.kubeconfig", user.replace(':', "-"));
-        self.write_kubeconfig(&file, "default", &by_certificate(&identity))
+        self.write_kubeconfig(&file, self.address(), "default", &by_certificate(&identity))
     }
 
-    fn write_kubeconfig(&self, file: &str, namespace: &str, user: &Value) -> Result<PathBuf> {
-        let mut config = kubeconfig(self.address(), &self.authority, user);
+    fn write_kubeconfig(
+        &self,
+        file: &str,
+        server: SocketAddr,
+        namespace: &str,
+        user: &Value,
+    ) -> Result<PathBuf> {
+        let mut config = kubeconfig(server, &self.authority, user);
         config["contexts"][0]["context"]["namespace"] = namespace.into();
         self.directory.write(file, &config.to_string())
     }

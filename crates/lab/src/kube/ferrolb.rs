@@ -4,7 +4,7 @@
 //! There is no kubelet and no controller manager here, so this writes the Pods that those would
 //! have written, with their owners, and starts what is in them.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -13,6 +13,7 @@ use serde_json::{Value, json};
 
 use super::cluster::Cluster;
 use super::control_plane::ControlPlane;
+use super::gateway::Gateway;
 use crate::process::Process;
 use crate::topology::{Host, Lan, Node};
 
@@ -54,9 +55,19 @@ impl Installation {
     ///
     /// When the API server refuses one.
     pub fn new(plane: &ControlPlane, binary: &Path) -> Result<Self> {
+        Self::by_way_of(plane.address(), plane, binary)
+    }
+
+    /// [`Self::new`], for programs that reach the API server at another address, such as that of a
+    /// [`Gateway`].
+    ///
+    /// # Errors
+    ///
+    /// The same.
+    pub fn by_way_of(server: SocketAddr, plane: &ControlPlane, binary: &Path) -> Result<Self> {
         apply_manifests(plane)?;
-        let controller = plane.kubeconfig_for_service_account(NAMESPACE, "controller")?;
-        let speaker = plane.kubeconfig_for_service_account(NAMESPACE, "speaker")?;
+        let controller = plane.kubeconfig_by_way_of(server, NAMESPACE, "controller")?;
+        let speaker = plane.kubeconfig_by_way_of(server, NAMESPACE, "speaker")?;
         Ok(Self { binary: binary.to_owned(), controller, speaker })
     }
 
@@ -157,6 +168,23 @@ impl Installed {
         let binary = crate::ferrolb::binary()?;
         let cluster = Cluster::start(nodes)?;
         let installation = Installation::new(&cluster.plane, &binary)?;
+        Self::start_in(cluster, installation, controllers)
+    }
+
+    /// [`Self::start`], with a gateway between the programs and the API server.
+    ///
+    /// # Errors
+    ///
+    /// What could not be started.
+    pub fn start_behind_gateway(nodes: u8, controllers: u8) -> Result<(Self, Gateway)> {
+        let binary = crate::ferrolb::binary()?;
+        let cluster = Cluster::start(nodes)?;
+        let gateway = cluster.plane.start_gateway()?;
+        let installation = Installation::by_way_of(gateway.address(), &cluster.plane, &binary)?;
+        Ok((Self::start_in(cluster, installation, controllers)?, gateway))
+    }
+
+    fn start_in(cluster: Cluster, installation: Installation, controllers: u8) -> Result<Self> {
         let controllers = (0..controllers)
             .map(|number| installation.start_controller(&cluster.plane, &cluster.lan, number, &[]))
             .collect::<Result<_>>()?;

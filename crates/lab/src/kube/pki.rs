@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context as _, Result};
 use rcgen::{
     BasicConstraints, CertificateParams, CertifiedIssuer, DistinguishedName, DnType,
-    ExtendedKeyUsagePurpose, IsCa, KeyPair, KeyUsagePurpose, SanType,
+    ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair, KeyUsagePurpose, SanType,
 };
 
 /// What signs all certificates of a cluster.
@@ -92,6 +92,55 @@ impl Authority {
             certificate: write(directory, &format!("{file}.crt"), &certificate.pem())?,
             key: write(directory, &format!("{file}.key"), &key.serialize_pem())?,
         })
+    }
+}
+
+/// A certificate of an authority that is given, or of a new one; both as PEM.
+#[derive(Debug, Clone)]
+pub struct Signed {
+    /// The authority's certificate.
+    pub ca: String,
+    /// The authority's key.
+    pub ca_key: String,
+    /// The certificate.
+    pub certificate: String,
+    /// Its key.
+    pub key: String,
+}
+
+impl Signed {
+    /// Makes one for a DNS name that is good from the beginning of 2020 to `end`, a year, month and
+    /// day; with a new authority of the same time unless one is given by certificate and key.
+    ///
+    /// # Errors
+    ///
+    /// When the authority cannot be read.
+    pub fn until(
+        (year, month, day): (i32, u8, u8),
+        host: &str,
+        authority: Option<(&str, &str)>,
+    ) -> Result<Self> {
+        let in_time = |mut params: CertificateParams| {
+            params.not_before = rcgen::date_time_ymd(2020, 1, 1);
+            params.not_after = rcgen::date_time_ymd(year, month, day);
+            params
+        };
+        let (ca, ca_key) = match authority {
+            Some((ca, key)) => (ca.to_owned(), key.to_owned()),
+            None => {
+                let mut params = in_time(params("lab", None)?);
+                params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+                let key = KeyPair::generate()?;
+                (params.self_signed(&key)?.pem(), key.serialize_pem())
+            }
+        };
+        let issuer = Issuer::from_ca_cert_pem(&ca, KeyPair::from_pem(&ca_key)?)?;
+        let mut params = in_time(params(host, None)?);
+        params.subject_alt_names.push(SanType::DnsName(host.try_into()?));
+        params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
+        let key = KeyPair::generate()?;
+        let certificate = params.signed_by(&key, &issuer).context("signing")?.pem();
+        Ok(Self { ca, ca_key, certificate, key: key.serialize_pem() })
     }
 }
 

@@ -8,14 +8,18 @@
 //!
 //! A shared address has one holder for all its Services, so its candidates must be able to serve
 //! each of them. A Service that no node can serve does not count: the others stay reachable.
+//!
+//! Beyond MetalLB, a candidate that is about to go away, drained say, stops being one as long as
+//! there is another. The advertisement says which departures count.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 use std::sync::Arc;
 
 use super::planner::{Holders, Region};
-use super::{Case, Pools, unfitness};
-use crate::facts::{Endpoint, Facts, Family, L2Advertisement, Node, Service, TrafficPolicy};
+use super::{Case, Pools, is_excluded, unfitness};
+use crate::facts::lan::Departure;
+use crate::facts::{Endpoint, Facts, L2Advertisement, Node, Service, TrafficPolicy};
 use crate::names::{AdvertisementName, NodeName};
 use crate::owner::{Order, Scores};
 use crate::plan::{Candidacy, Interfaces, Left, Plan};
@@ -33,6 +37,10 @@ pub(super) struct Lan {
     unfit: Option<Silence>,
     /// Nodes that can announce anything.
     fit: BTreeSet<NodeName>,
+    /// Nodes with a label that excludes them, unless an advertisement ignores it.
+    excluded: BTreeSet<NodeName>,
+    /// Nodes that are about to go away.
+    departing: BTreeMap<NodeName, BTreeSet<Departure>>,
     advertisements: Vec<Advertisement>,
     /// By the places of the advertisements: most Services have the same ones, and with many nodes
     /// this is the larger part of the work.
@@ -68,11 +76,17 @@ struct Offer<'a> {
 impl Lan {
     pub(super) fn new(facts: &Facts, node: &NodeName) -> Self {
         let is_fit = |node: &&NodeName| unfitness(facts, node).is_none();
+        let is_excluded = |node: &&NodeName| is_excluded(facts, node);
+        let departing = facts.nodes.iter().filter(|(_, node)| !node.departures.is_empty());
         Self {
             node: node.clone(),
             pools: Pools::new(facts),
             unfit: unfitness(facts, node),
             fit: facts.nodes.keys().filter(is_fit).cloned().collect(),
+            excluded: facts.nodes.keys().filter(is_excluded).cloned().collect(),
+            departing: departing
+                .map(|(name, node)| (name.clone(), node.departures.clone()))
+                .collect(),
             advertisements: Advertisement::all(facts),
             selections: BTreeMap::new(),
         }
@@ -81,14 +95,19 @@ impl Lan {
     /// Adds to `plan` what the node does on the LAN.
     pub(super) fn plan(&mut self, facts: &Facts, plan: &mut Plan) {
         let mut offers: BTreeMap<IpAddr, Vec<Offer<'_>>> = BTreeMap::new();
+        let mut rivals = BTreeMap::new();
         for case in Case::all(facts) {
+            if let Some(node) = facts.rivals.get(case.name) {
+                rivals.extend(case.addresses().into_iter().map(|address| (address, node)));
+            }
             let Some(offer) = self.decide(facts, case, &mut plan.silences) else { continue };
-            for address in case.addresses().into_iter().filter(is_announced) {
+            for address in case.addresses() {
                 offers.entry(address).or_default().push(offer.clone());
             }
         }
         for (address, offers) in offers {
-            self.settle(address, offers, plan);
+            let rival = rivals.get(&address).copied();
+            self.settle(address, Together::new(offers, rival), plan);
         }
     }
 
@@ -103,10 +122,12 @@ impl Lan {
         if let Some(case) = region.case(facts) {
             self.decide(facts, case, &mut plan.silences);
         }
-        for address in region.addresses.iter().copied().filter(is_announced) {
-            let cases = holders.cases(facts, address..=address);
-            let offers = cases.filter_map(|case| self.offer(facts, case).ok()).collect();
-            self.settle(address, offers, plan);
+        for address in region.addresses.iter().copied() {
+            let cases: Vec<_> = holders.cases(facts, address..=address).collect();
+            let rival = cases.iter().rev().find_map(|case| facts.rivals.get(case.name));
+            let offers = cases.into_iter().filter_map(|case| self.offer(facts, case).ok());
+            let together = Together::new(offers.collect(), rival);
+            self.settle(address, together, plan);
         }
     }
 
@@ -125,21 +146,17 @@ impl Lan {
         if case.service.addresses.is_empty() {
             keep_silent(None, Silence::NoAddress);
         }
-        for address in case.addresses() {
-            match &offered {
-                _ if !is_announced(&address) => {
-                    keep_silent(Some(address), Silence::FamilyNotAnnounced);
-                }
-                Ok(_) => (),
-                Err(silence) => keep_silent(Some(address), silence.clone()),
+        if let Err(silence) = &offered {
+            for address in case.addresses() {
+                keep_silent(Some(address), silence.clone());
             }
         }
         offered.ok()
     }
 
     /// Adds to `plan` who may answer for an address, given the Services there by name.
-    fn settle(&self, address: IpAddr, offers: Vec<Offer<'_>>, plan: &mut Plan) {
-        let together = Together::new(offers);
+    fn settle(&self, address: IpAddr, mut together: Together<'_>, plan: &mut Plan) {
+        together.spare(&self.departing);
         for (case, silence) in together.silences(&self.node) {
             plan.silences.insert(case.left(Some(address), Protocol::Lan, silence));
         }
@@ -177,6 +194,9 @@ impl Lan {
             TrafficPolicy::Local => local.into_iter().any(|node| *node == self.node),
         };
         let here = self.unfit.clone().or_else(|| {
+            if selection.heeds_exclude_label() && self.excluded.contains(&self.node) {
+                return Some(Silence::NodeExcluded);
+            }
             let is_selected = selection.advertisements.iter().any(|ad| ad.selects(&self.node));
             match (is_selected, has_endpoint) {
                 (true, true) => None,
@@ -197,7 +217,8 @@ impl Lan {
             self.selections.clear();
         }
         let advertisements = places.iter().map(|place| self.advertisements[*place].clone());
-        let selection = Arc::new(Selection::new(advertisements.collect(), &self.fit));
+        let selection =
+            Arc::new(Selection::new(advertisements.collect(), &self.fit, &self.excluded));
         self.selections.insert(places, Arc::clone(&selection));
         Ok(selection)
     }
@@ -228,22 +249,28 @@ impl Lan {
     }
 }
 
-fn is_announced(address: &IpAddr) -> bool {
-    match Family::of(*address) {
-        Family::V4 => true,
-        Family::V6 => false,
-    }
-}
-
 impl Selection {
-    fn new(advertisements: Vec<Advertisement>, fit: &BTreeSet<NodeName>) -> Self {
+    /// Of at least one advertisement, the one whose name comes first at the front.
+    fn new(
+        advertisements: Vec<Advertisement>,
+        fit: &BTreeSet<NodeName>,
+        excluded: &BTreeSet<NodeName>,
+    ) -> Self {
+        let mut selection = Self { advertisements, nodes: Arc::default() };
+        let heeds = selection.heeds_exclude_label();
         let mut nodes = Scores::new();
-        for (node, score) in advertisements.iter().flat_map(|ad| &*ad.nodes) {
-            if fit.contains(node) {
+        for (node, score) in selection.advertisements.iter().flat_map(|ad| &*ad.nodes) {
+            if fit.contains(node) && !(heeds && excluded.contains(node)) {
                 *nodes.entry(node.clone()).or_default() += score;
             }
         }
-        Self { advertisements, nodes: Arc::new(nodes) }
+        selection.nodes = Arc::new(nodes);
+        selection
+    }
+
+    /// Whether nodes with the exclude label are left out.
+    fn heeds_exclude_label(&self) -> bool {
+        self.advertisements.first().is_none_or(|ad| !ad.spec.settings.ignores_exclude_label)
     }
 
     /// Why a node that none of them selects does not announce.
@@ -281,20 +308,25 @@ struct Together<'a> {
     served: Vec<Offer<'a>>,
     /// Those that no node can serve, or none that can serve the others.
     left_out: Vec<Offer<'a>>,
+    /// From where a MetalLB that still runs announces the address: all of them are left to it.
+    rival: Option<&'a NodeName>,
     /// With the scores that they have for the first Service.
     candidates: Arc<Scores>,
+    /// Nodes that could serve all the same, but are about to go away.
+    departing: BTreeMap<NodeName, Departure>,
 }
 
 impl<'a> Together<'a> {
     /// Takes Services in the order of their names, and leaves out each that would leave no
     /// candidate: some are served rather than none.
-    fn new(offers: Vec<Offer<'a>>) -> Self {
+    fn new(offers: Vec<Offer<'a>>, rival: Option<&'a NodeName>) -> Self {
         let (mut served, mut left_out) = (Vec::<Offer<'a>>::new(), Vec::new());
         let mut candidates = Arc::default();
         for offer in offers {
-            let remaining = match served.is_empty() {
-                true => Arc::clone(&offer.candidates),
-                false => common(&candidates, &offer.candidates),
+            let remaining = match (rival, served.is_empty()) {
+                (Some(_), _) => Arc::default(),
+                (None, true) => Arc::clone(&offer.candidates),
+                (None, false) => common(&candidates, &offer.candidates),
             };
             if remaining.is_empty() {
                 left_out.push(offer);
@@ -303,27 +335,60 @@ impl<'a> Together<'a> {
                 served.push(offer);
             }
         }
-        Self { served, left_out, candidates }
+        Self { served, left_out, rival, candidates, departing: BTreeMap::new() }
+    }
+
+    /// Takes nodes that are about to go away from the candidates, unless all of them are: then any
+    /// of them is better than none.
+    fn spare(&mut self, departing: &BTreeMap<NodeName, BTreeSet<Departure>>) {
+        if departing.is_empty() {
+            return;
+        }
+        let Some(Advertisement { spec, .. }) = self.governing() else { return };
+        let moves_away = &spec.settings.moves_away;
+        let departure = |node: &NodeName| departing.get(node)?.intersection(moves_away).next();
+        let is_departing = |node: &NodeName| Some((node.clone(), *departure(node)?));
+        let departing: BTreeMap<_, _> = self.candidates.keys().filter_map(is_departing).collect();
+        if !departing.is_empty() && departing.len() < self.candidates.len() {
+            let staying = self.candidates.iter().filter(|(node, _)| !departing.contains_key(*node));
+            self.candidates = Arc::new(staying.map(|(node, at)| (node.clone(), *at)).collect());
+            self.departing = departing;
+        }
+    }
+
+    fn advertisements(&self) -> impl Iterator<Item = &Advertisement> {
+        self.served.iter().flat_map(|offer| offer.selection.advertisements.iter())
+    }
+
+    /// The advertisement whose settings count: every node must choose the same.
+    fn governing(&self) -> Option<&Advertisement> {
+        self.advertisements().min_by(|one, other| one.name.cmp(&other.name))
     }
 
     fn candidacy(&self, node: &NodeName) -> Option<Candidacy> {
         let first = self.served.first()?.first;
-        let advertisements =
-            self.served.iter().flat_map(|offer| offer.selection.advertisements.iter());
         Some(Candidacy {
             services: self.served.iter().map(|offer| offer.case.name.clone()).collect(),
             order: Order::new(Arc::clone(&self.candidates), first),
-            interfaces: interfaces(advertisements, node),
+            interfaces: interfaces(self.advertisements(), node),
+            announcing: self.governing()?.spec.settings.announcing,
         })
     }
 
     /// Each Service that `node` does not serve, with the reason.
     fn silences(&self, node: &NodeName) -> Vec<(Case<'a>, Silence)> {
+        if let Some(rival) = self.rival {
+            let silence = || Silence::RivalAnnounces { node: rival.clone() };
+            return self.left_out.iter().map(|offer| (offer.case, silence())).collect();
+        }
         let unserved = self.served.iter().find(|offer| !offer.candidates.contains_key(node));
         let beside =
             unserved.map(|offer| Silence::SharerNotServed { sharer: offer.case.name.clone() });
+        let departing = self.departing.get(node);
+        let departing = departing.map(|departure| Silence::NodeDeparting { why: *departure });
+        let elsewhere = beside.or(departing);
         let silence = |offer: &Offer<'a>| {
-            let here = offer.here.clone().or_else(|| beside.clone())?;
+            let here = offer.here.clone().or_else(|| elsewhere.clone())?;
             match offer.candidates.is_empty() {
                 true => Some(Silence::NoCandidate { here: Box::new(here) }),
                 false => Some(here),

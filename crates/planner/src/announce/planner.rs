@@ -1,10 +1,10 @@
 //! The plan of one node, kept up to date change by change.
 //!
-//! A change of a Service or of its endpoints decides that Service again, and those that share an
-//! address or an aggregated prefix with it, by the same rules as [`super::plan`]. The labels of
-//! namespaces and the addresses of nodes are in no plan, so their changes cost nothing. Anything
-//! else can be about every Service, and makes the whole plan anew: pools, advertisements, peers,
-//! speakers, and what a node's labels and conditions say.
+//! A change of a Service, of its endpoints or of its rival decides that Service again, and those
+//! that share an address or an aggregated prefix with it, by the same rules as [`super::plan`]. The
+//! labels of namespaces and the addresses of nodes are in no plan, so their changes cost nothing.
+//! Anything else can be about every Service, and makes the whole plan anew: pools, advertisements,
+//! peers, speakers, and what a node's labels and conditions say.
 
 use std::collections::BTreeSet;
 use std::net::IpAddr;
@@ -13,6 +13,7 @@ use std::ops::RangeInclusive;
 use ipnet::IpNet;
 
 use super::{Case, Rules};
+use crate::facts::lan::Departure;
 use crate::facts::{Change, Facts, Node};
 use crate::names::{NodeName, ServiceName};
 use crate::plan::{Plan, PlanDiff};
@@ -62,8 +63,13 @@ impl Planner {
     /// Whether a change can be about every Service.
     fn is_about_all(&self, change: &Change) -> bool {
         match change {
-            Change::Service(..) | Change::Endpoints(..) | Change::Namespace(..) => false,
-            Change::Node(name, node) => !decides_alike(self.facts.nodes.get(name), node.as_ref()),
+            Change::Service(..)
+            | Change::Endpoints(..)
+            | Change::Namespace(..)
+            | Change::Rival(..) => false,
+            Change::Node(name, node) => {
+                !decides_alike(&self.facts, self.facts.nodes.get(name), node.as_ref())
+            }
             Change::Pool(..)
             | Change::L2Advertisement(..)
             | Change::BgpAdvertisement(..)
@@ -78,7 +84,9 @@ impl Planner {
         if change.is_in(&self.facts) {
             return PlanDiff::default();
         }
-        if let Change::Service(name, _) | Change::Endpoints(name, _) = &change {
+        if let Change::Service(name, _) | Change::Endpoints(name, _) | Change::Rival(name, _) =
+            &change
+        {
             let region = self.region(name, &change);
             return self.decide_again(&region, change);
         }
@@ -105,7 +113,8 @@ impl Planner {
             | Change::BgpAdvertisement(..)
             | Change::Peer(..)
             | Change::Speakers(_)
-            | Change::IgnoreExcludeLabel(_) => None,
+            | Change::IgnoreExcludeLabel(_)
+            | Change::Rival(..) => None,
         };
         let (mut addresses, mut prefixes) = (BTreeSet::new(), BTreeSet::new());
         for case in before.into_iter().chain(after) {
@@ -154,13 +163,19 @@ impl Planner {
     }
 }
 
-/// Whether a node has changed in nothing that a plan is made from.
-fn decides_alike(before: Option<&Node>, after: Option<&Node>) -> bool {
+/// Whether a node has changed in nothing that a plan is made from. Of its departures only those
+/// count which move an address: a node that is not ready for a moment costs nothing.
+fn decides_alike(facts: &Facts, before: Option<&Node>, after: Option<&Node>) -> bool {
     let (Some(before), Some(after)) = (before, after) else { return false };
-    let Node { labels, internal_ips: _, is_network_unavailable, is_excluded } = before;
+    let Node { labels, internal_ips: _, is_network_unavailable, is_excluded, departures } = before;
+    let moves = |departure: &Departure| {
+        let mut all = facts.l2_advertisements.values();
+        all.any(|ad| ad.settings.moves_away.contains(departure))
+    };
     *labels == after.labels
         && *is_network_unavailable == after.is_network_unavailable
         && *is_excluded == after.is_excluded
+        && !departures.symmetric_difference(&after.departures).any(moves)
 }
 
 /// That part of a plan which one Service has to do with.

@@ -22,7 +22,7 @@ use ipnet::IpNet;
 use super::conflicts::disagree;
 use super::planner::{Holders, Region};
 use super::selection::matches_any;
-use super::{Case, Pools, runs_speaker, unfitness};
+use super::{Case, Pools, is_excluded, runs_speaker, unfitness};
 use crate::facts::bgp::{BgpAdvertisement, Peer, PeerAddress, RemoteAsn};
 use crate::facts::{Facts, Family, Pool, Service, TrafficPolicy};
 use crate::names::{AdvertisementName, NodeName, PeerName, PoolName};
@@ -85,6 +85,7 @@ impl Speaker {
             node: node.clone(),
             pools: Pools::new(facts),
             unfit: unfitness(facts, node)
+                .or_else(|| is_excluded(facts, node).then_some(Silence::NodeExcluded))
                 .or_else(|| sessions.is_empty().then_some(Silence::NoPeer)),
             advertisements: pools.map(|(name, pool)| (name.clone(), of_pool(name, pool))).collect(),
             sessions,

@@ -30,6 +30,8 @@ pub enum Change {
     Speakers(Option<BTreeSet<NodeName>>),
     /// Whether the exclude label counts for nothing.
     IgnoreExcludeLabel(bool),
+    /// The node from which a MetalLB that still runs announces a Service.
+    Rival(ServiceName, Option<NodeName>),
 }
 
 impl Change {
@@ -48,6 +50,7 @@ impl Change {
             Self::Peer(name, new) => facts.peers.get(name) == new.as_deref(),
             Self::Speakers(new) => facts.speakers == *new,
             Self::IgnoreExcludeLabel(new) => facts.ignore_exclude_label == *new,
+            Self::Rival(name, new) => facts.rivals.get(name) == new.as_ref(),
         }
     }
 }
@@ -80,6 +83,9 @@ impl Facts {
         if self.ignore_exclude_label != new.ignore_exclude_label {
             changes.push(Change::IgnoreExcludeLabel(new.ignore_exclude_label));
         }
+        differ(&self.rivals, &new.rivals, |name, value| {
+            changes.push(Change::Rival(name.clone(), value.cloned()));
+        });
         differ(&self.services, &new.services, |name, value| {
             changes.push(Change::Service(name.clone(), value.cloned().map(Box::new)));
         });
@@ -106,6 +112,7 @@ impl Facts {
             Change::Peer(name, new) => put(&mut self.peers, name, new.map(|new| *new)),
             Change::Speakers(new) => self.speakers = new,
             Change::IgnoreExcludeLabel(new) => self.ignore_exclude_label = new,
+            Change::Rival(name, new) => put(&mut self.rivals, name, new),
         }
     }
 }

@@ -1,6 +1,7 @@
 //! What to do about each "no".
 
 use super::{Conflict, Obstacle, Refusal, Silence};
+use crate::facts::lan::Departure;
 
 impl Refusal {
     /// How to mend it: a sentence without a full stop.
@@ -104,7 +105,6 @@ impl Silence {
                 "give BGPAdvertisements `{one}` and `{other}` the same `localPref`, or have them \
                  select different nodes or peers"
             ),
-            Self::FamilyNotAnnounced => "announce it with a BGPAdvertisement".to_owned(),
             Self::FamilyNotCarried { family } => {
                 format!("set `dualStackAddressFamily` on the BGPPeer, or add one over {family}")
             }
@@ -120,6 +120,10 @@ impl Silence {
                 )
             }
             Self::NoCandidate { here } => here.help(),
+            Self::NodeDeparting { why } => format!(
+                "if it is to announce all the same, set `{}` of the L2Advertisement to `stay`",
+                planned_move(*why)
+            ),
             Self::NodeExcluded => "remove the label \
                                    `node.kubernetes.io/exclude-from-external-load-balancers` from \
                                    the node, or start with `--ignore-exclude-lb`"
@@ -145,6 +149,9 @@ impl Silence {
             Self::PeerNotSelected { .. } => {
                 "name the peer in the `peers` of one of them, if it is meant to be told".to_owned()
             }
+            Self::RivalAnnounces { node } => format!(
+                "stop the speaker of MetalLB on node `{node}`, or give one of the two `--lb-class`"
+            ),
             Self::ServiceNotSelected { .. } => {
                 "give the Service labels that the `serviceSelectors` of one of them match"
                     .to_owned()
@@ -157,6 +164,17 @@ impl Silence {
                  annotation `metallb.io/allow-shared-ip` from the Service"
             ),
         }
+    }
+}
+
+/// The field that decides whether an address moves away because of it.
+fn planned_move(departure: Departure) -> &'static str {
+    match departure {
+        Departure::Cordoned => "spec.plannedMoves.cordon",
+        Departure::Draining => "spec.plannedMoves.drain",
+        Departure::NotReady => "spec.plannedMoves.notReady",
+        Departure::OutOfService => "spec.plannedMoves.outOfService",
+        Departure::ShuttingDown => "spec.plannedMoves.shutdown",
     }
 }
 

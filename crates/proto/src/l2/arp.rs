@@ -67,6 +67,11 @@ pub enum Malformed {
     NotIpv4OverEthernet,
 }
 
+impl Malformed {
+    /// Every cause there is.
+    pub const ALL: [Self; 3] = [Self::Truncated, Self::NotArp, Self::NotIpv4OverEthernet];
+}
+
 impl fmt::Display for Malformed {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
@@ -114,8 +119,9 @@ pub fn decode(frame: &[u8]) -> Result<Arp, Malformed> {
     })
 }
 
-/// Tells the sender of `request`, and nobody else, that its target is at `mac`.
-pub fn reply(mac: Mac, request: &Arp) -> [u8; FRAME_LEN] {
+/// Tells the sender of `request`, and nobody else, that its target is at `mac`; the station that
+/// sends it is `from`.
+pub fn reply(from: Mac, mac: Mac, request: &Arp) -> [u8; FRAME_LEN] {
     encode(
         request.sender_mac,
         ArpRepr::EthernetIpv4 {
@@ -125,7 +131,23 @@ pub fn reply(mac: Mac, request: &Arp) -> [u8; FRAME_LEN] {
             target_hardware_addr: EthernetAddress(request.sender_mac.0),
             target_protocol_addr: request.sender,
         },
-        mac,
+        from,
+    )
+}
+
+/// Asks the stations `to`, one or all, whether they have `target`, for one that has `sender` and is
+/// at `from`. Without an address, 0.0.0.0, it is a probe (RFC 5227 section 2.1.1).
+pub fn question(from: Mac, sender: Ipv4Addr, to: Mac, target: Ipv4Addr) -> [u8; FRAME_LEN] {
+    encode(
+        to,
+        ArpRepr::EthernetIpv4 {
+            operation: ArpOperation::Request,
+            source_hardware_addr: EthernetAddress(from.0),
+            source_protocol_addr: sender,
+            target_hardware_addr: EthernetAddress([0; 6]),
+            target_protocol_addr: target,
+        },
+        from,
     )
 }
 
@@ -171,17 +193,7 @@ fn encode(to: Mac, packet: ArpRepr, from: Mac) -> [u8; FRAME_LEN] {
 /// What a host broadcasts to find out who has `target`; a probe if `sender` is 0.0.0.0.
 #[cfg(test)]
 pub(super) fn request(mac: Mac, sender: Ipv4Addr, target: Ipv4Addr) -> [u8; FRAME_LEN] {
-    encode(
-        Mac::BROADCAST,
-        ArpRepr::EthernetIpv4 {
-            operation: ArpOperation::Request,
-            source_hardware_addr: EthernetAddress(mac.0),
-            source_protocol_addr: sender,
-            target_hardware_addr: EthernetAddress([0; 6]),
-            target_protocol_addr: target,
-        },
-        mac,
-    )
+    question(mac, sender, Mac::BROADCAST, target)
 }
 
 #[cfg(test)]
@@ -255,7 +267,7 @@ mod tests {
 
     #[test]
     fn a_reply_goes_to_the_one_who_asked() {
-        assert_eq!(reply(HERE, &decode(&REQUEST).unwrap()), REPLY);
+        assert_eq!(reply(HERE, HERE, &decode(&REQUEST).unwrap()), REPLY);
         assert_eq!(decode(&REPLY).unwrap().operation, Operation::Reply);
         assert!(!decode(&REPLY).unwrap().is_announcement());
     }
@@ -263,7 +275,15 @@ mod tests {
     #[test]
     fn a_reply_goes_to_the_sender_hardware_address_whoever_forwarded_the_frame() {
         let relayed = decode(&changed(6, [0x02, 0, 0, 0, 0, 0x77])).unwrap();
-        assert_eq!(reply(HERE, &relayed), REPLY);
+        assert_eq!(reply(HERE, HERE, &relayed), REPLY);
+    }
+
+    #[test]
+    fn a_reply_for_another_station_is_sent_by_this_one() {
+        let mut want = REPLY;
+        want[22..28].copy_from_slice(&[0x02, 0, 0, 0, 0, 0x02]);
+        let other = Mac([0x02, 0, 0, 0, 0, 0x02]);
+        assert_eq!(reply(HERE, other, &decode(&REQUEST).unwrap()), want);
     }
 
     #[test]

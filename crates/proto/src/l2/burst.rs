@@ -1,121 +1,276 @@
-//! When an address is announced, and how many announcements there may be.
+//! When an address is announced or asked for, and how many such frames there may be.
 //!
 //! A new claim is announced in several rounds, because a lost frame is not repeated by anybody:
 //! hosts would keep sending to the former holder until their caches expire, which takes minutes.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::net::Ipv4Addr;
+use std::net::IpAddr;
 use std::time::Duration;
 
 use crate::time::{Instant, earliest};
 
-/// When the rounds of a burst are due, counted from the first.
+/// When an address is announced. The names of the fields are those of
+/// `L2Advertisement.spec.announcements`.
+#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
+pub struct Schedule {
+    /// How often a new holder announces an address; 0 is as 1. The first is sent twice, see
+    /// [`REPEAT`].
+    pub count: u8,
+    /// The time between two of them.
+    pub interval: Duration,
+    /// The time between any two after those, for as long as the address is held; `None` for never.
+    pub refresh_interval: Option<Duration>,
+}
+
+impl Default for Schedule {
+    /// MetalLB announces for five seconds, every 1.1 s.
+    fn default() -> Self {
+        Self { count: 5, interval: Duration::from_secs(1), refresh_interval: None }
+    }
+}
+
+/// The first announcement is repeated after this time, or the interval if that is shorter: when it
+/// is lost, failover must not cost a second.
 ///
-/// MetalLB announces for five seconds, every 1.1 s. The second round comes 50 ms after the first
-/// and is ours: when the first is lost, failover must not cost a second. It is no sooner because
-/// what loses a frame, a switch port that learns or a full queue, mostly loses its neighbours too.
-pub const SCHEDULE: [Duration; 6] = [
-    Duration::ZERO,
-    Duration::from_millis(50),
-    Duration::from_millis(1_100),
-    Duration::from_millis(2_200),
-    Duration::from_millis(3_300),
-    Duration::from_millis(4_400),
-];
+/// It is no sooner because what loses a frame, a switch port that learns or a full queue, mostly
+/// loses its neighbours too.
+pub const REPEAT: Duration = Duration::from_millis(50);
 
-/// Frames of one round: an ARP request and an ARP reply.
-pub const FRAMES_PER_ROUND: u64 = 2;
+/// Whether the LAN is asked for an address before or while it is announced for the first time:
+/// RFC 5227 section 2.1, and RFC 4862 section 5.4 for IPv6.
+#[derive(Clone, Copy, Debug, Default, Eq, Hash, PartialEq)]
+pub enum DuplicateProbe {
+    /// Nobody is asked.
+    #[default]
+    Off,
+    /// The first [`PROBES`] rounds ask, too.
+    Optimistic,
+    /// It is asked [`PROBES`] times, and announced when nobody objected.
+    Strict,
+}
 
-/// The most announcement frames that one interface sends within any second.
+/// How often the LAN is asked.
+pub const PROBES: u8 = 3;
+
+/// The time between two questions. RFC 5227 has one to two seconds there, in a LAN of 2008.
+pub const PROBE_INTERVAL: Duration = Duration::from_millis(500);
+
+/// The time in which somebody may still object after the last question.
+pub const PROBE_WAIT: Duration = Duration::from_secs(1);
+
+/// The most frames of announcements and questions that one interface sends within any second.
 ///
 /// They are broadcast: each host handles each of them, and the storm control of a switch counts
 /// them. A thousand a second is less than a thousandth of what a gigabit port carries. A thousand
-/// addresses claimed at once are then announced for the first time within 2.2 s, and for the sixth
-/// within 13.5 s.
+/// addresses of IPv4 claimed at once are then announced for the first time within 2.2 s, and for
+/// the sixth within 13.5 s.
 pub const FRAMES_PER_SECOND: u64 = 1_000;
 
-/// How many of [`FRAMES_PER_SECOND`] may go out at once, so that the failover of up to fifty
+/// How many of [`FRAMES_PER_SECOND`] may go out at once, so that the failover of dozens of
 /// addresses waits for nothing. The others are spread evenly.
 pub const FRAMES_AT_ONCE: u64 = 100;
 
-/// Time between two rounds of any addresses when all are waiting.
-const SPACING: Duration = Duration::from_nanos(SPACING_NANOS);
-const SPACING_NANOS: u64 =
-    (FRAMES_PER_ROUND * 1_000_000_000).div_ceil(FRAMES_PER_SECOND - FRAMES_AT_ONCE);
+/// The most frames that one address may need at once: two announcements and a question.
+const MOST_FRAMES: u32 = 3;
 
-/// How far rounds may run ahead of an even spacing.
-const HEAD_START: Duration =
-    Duration::from_nanos(SPACING_NANOS * (FRAMES_AT_ONCE / FRAMES_PER_ROUND - 1));
+/// Time between two frames when many are waiting.
+const SPACING: Duration =
+    Duration::from_nanos(1_000_000_000_u64.div_ceil(FRAMES_PER_SECOND - FRAMES_AT_ONCE));
 
-/// Addresses whose rounds are still to come. An address waits in at most one place.
+/// How far frames may run ahead of an even spacing.
+const HEAD_START: Duration = Duration::from_nanos(
+    1_000_000_000_u64.div_ceil(FRAMES_PER_SECOND - FRAMES_AT_ONCE)
+        * (FRAMES_AT_ONCE - MOST_FRAMES as u64),
+);
+
+/// What an address waits for. An earlier one goes before a later one, whoever waited longer: each
+/// address is announced once before any is announced twice.
+#[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
+enum Step {
+    First,
+    Probe(u8),
+    /// The repeated first is the first of these.
+    Later(u8),
+    Refresh,
+}
+
+/// What is to be sent for an address.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) enum Due {
+    /// A question only.
+    Question,
+    /// An announcement only.
+    Announcement,
+    /// Both.
+    AnnouncementAndQuestion,
+}
+
+impl Due {
+    /// How many frames that is.
+    fn frames(self, address: IpAddr) -> u32 {
+        let announcement = announcement_frames(address);
+        match self {
+            Self::Question => 1,
+            Self::Announcement => announcement,
+            Self::AnnouncementAndQuestion => announcement + 1,
+        }
+    }
+}
+
+/// Frames of one announcement: an ARP request and an ARP reply, or a neighbor advertisement.
+pub fn announcement_frames(address: IpAddr) -> u32 {
+    match address {
+        IpAddr::V4(_) => 2,
+        IpAddr::V6(_) => 1,
+    }
+}
+
+/// Where an address waits, and what comes after that.
+#[derive(Clone, Copy, Debug)]
+struct Place {
+    step: Step,
+    due: Instant,
+    schedule: Schedule,
+    probe: DuplicateProbe,
+}
+
+impl Place {
+    fn what(&self) -> Due {
+        match self.step {
+            Step::Probe(_) => Due::Question,
+            Step::First => self.beside(0),
+            Step::Later(number) => self.beside(number),
+            Step::Refresh => Due::Announcement,
+        }
+    }
+
+    fn beside(&self, round: u8) -> Due {
+        match self.probe {
+            DuplicateProbe::Optimistic if round < PROBES => Due::AnnouncementAndQuestion,
+            DuplicateProbe::Optimistic | DuplicateProbe::Off | DuplicateProbe::Strict => {
+                Due::Announcement
+            }
+        }
+    }
+
+    /// The step after this one, and how much later it is.
+    fn next(&self) -> Option<(Step, Duration)> {
+        let Schedule { count, interval, refresh_interval } = self.schedule;
+        let repeat = REPEAT.min(interval);
+        match self.step {
+            Step::Probe(number) if number + 1 < PROBES => {
+                Some((Step::Probe(number + 1), PROBE_INTERVAL))
+            }
+            Step::Probe(_) => Some((Step::First, PROBE_WAIT)),
+            Step::First => Some((Step::Later(1), repeat)),
+            Step::Later(number) if number < count => {
+                let after = if number == 1 { interval.saturating_sub(repeat) } else { interval };
+                Some((Step::Later(number + 1), after))
+            }
+            Step::Later(_) | Step::Refresh => Some((Step::Refresh, refresh_interval?)),
+        }
+    }
+}
+
+/// Addresses for which something is still to be sent. An address waits in at most one place.
 #[derive(Debug)]
 pub(super) struct Bursts {
-    /// Who waits for which round, and since when it is due. An earlier round goes before a later
-    /// one: each address is announced once before any is announced twice.
-    rounds: [BTreeSet<(Instant, Ipv4Addr)>; SCHEDULE.len()],
-    /// Where each address waits: its round, and when that is due.
-    places: BTreeMap<Ipv4Addr, (usize, Instant)>,
-    /// When the next round would be sent if all had been spaced evenly. The only state of the
+    /// Who waits for what, and since when it is due.
+    waiting: BTreeMap<Step, BTreeSet<(Instant, IpAddr)>>,
+    places: BTreeMap<IpAddr, Place>,
+    /// When the next frame would be sent if all had been spaced evenly. The only state of the
     /// ceiling: with it, a token bucket needs no ticks to fill up.
     even_at: Instant,
 }
 
 impl Bursts {
     pub(super) fn new() -> Self {
-        Self { rounds: Default::default(), places: BTreeMap::new(), even_at: Instant::START }
+        Self { waiting: BTreeMap::new(), places: BTreeMap::new(), even_at: Instant::START }
     }
 
     /// Starts the burst of `address`, again if it is under way.
     ///
-    /// If it waits for its first round it keeps its place: a link that flaps faster than the
-    /// ceiling lets addresses out would otherwise put off the last ones for ever.
-    pub(super) fn start(&mut self, now: Instant, address: Ipv4Addr) {
-        if self.places.get(&address).is_some_and(|(round, _)| *round == 0) {
-            return;
+    /// If it was not announced yet it keeps its place: a link that flaps faster than the ceiling
+    /// lets addresses out would otherwise put off the last ones for ever.
+    pub(super) fn start(
+        &mut self,
+        now: Instant,
+        address: IpAddr,
+        schedule: Schedule,
+        probe: DuplicateProbe,
+    ) {
+        let step = match probe {
+            DuplicateProbe::Strict => Step::Probe(0),
+            DuplicateProbe::Off | DuplicateProbe::Optimistic => Step::First,
+        };
+        let place = self.places.get(&address);
+        if !place.is_some_and(|place| matches!(place.step, Step::First | Step::Probe(_))) {
+            self.wait(address, Place { step, due: now, schedule, probe });
         }
-        self.stop(address);
-        self.wait(address, 0, now);
     }
 
-    /// Ends the burst of `address`, if it has one.
-    pub(super) fn stop(&mut self, address: Ipv4Addr) {
-        if let Some((round, due)) = self.places.remove(&address) {
-            self.rounds[round].remove(&(due, address));
+    /// Announces `address` from now on in the intervals of `schedule`, without a burst; one that is
+    /// under way goes on with the new schedule.
+    pub(super) fn refresh(&mut self, now: Instant, address: IpAddr, schedule: Schedule) {
+        match self.places.get_mut(&address) {
+            Some(place) if place.step != Step::Refresh => place.schedule = schedule,
+            Some(_) | None => {
+                self.stop(address);
+                let Some(interval) = schedule.refresh_interval else { return };
+                let (step, due, probe) = (Step::Refresh, now + interval, DuplicateProbe::Off);
+                self.wait(address, Place { step, due, schedule, probe });
+            }
         }
     }
 
-    /// Takes the address that is to be announced now; `None` if none is due or the ceiling is
-    /// reached.
-    pub(super) fn next(&mut self, now: Instant) -> Option<Ipv4Addr> {
+    /// Asks for `address` from `due` on, before it is announced. What is under way ends.
+    pub(super) fn probe_at(&mut self, due: Instant, address: IpAddr, schedule: Schedule) {
+        let (step, probe) = (Step::Probe(0), DuplicateProbe::Strict);
+        self.wait(address, Place { step, due, schedule, probe });
+    }
+
+    /// Ends what is under way for `address`.
+    pub(super) fn stop(&mut self, address: IpAddr) {
+        let Some(Place { step, due, .. }) = self.places.remove(&address) else { return };
+        if let Some(waiting) = self.waiting.get_mut(&step) {
+            waiting.remove(&(due, address));
+            if waiting.is_empty() {
+                self.waiting.remove(&step);
+            }
+        }
+    }
+
+    /// Takes what is to be sent now; `None` if nothing is due or the ceiling is reached.
+    pub(super) fn next(&mut self, now: Instant) -> Option<(IpAddr, Due)> {
         if self.open_at() > now {
             return None;
         }
-        let first_due = |(round, waiting): (usize, &BTreeSet<(Instant, Ipv4Addr)>)| {
-            let (due, address) = waiting.first()?;
-            (*due <= now).then_some((round, *address))
-        };
-        let (round, address) = self.rounds.iter().enumerate().find_map(first_due)?;
-        self.even_at = self.even_at.max(now) + SPACING;
+        let mut first = self.waiting.values().filter_map(BTreeSet::first);
+        let (_, address) = *first.find(|(due, _)| *due <= now)?;
+        let place = *self.places.get(&address)?;
+        let what = place.what();
+        self.even_at = self.even_at.max(now) + SPACING * what.frames(address);
         self.stop(address);
-        if let Some([this, next]) = SCHEDULE.get(round..).and_then(|rest| rest.first_chunk()) {
+        if let Some((step, after)) = place.next() {
             // Counted from now, not from the start: rounds that were held up do not bunch.
-            self.wait(address, round + 1, now + next.saturating_sub(*this));
+            self.wait(address, Place { step, due: now + after, ..place });
         }
-        Some(address)
+        Some((address, what))
     }
 
-    /// When [`Self::next`] will have an address.
+    /// When [`Self::next`] will have something.
     pub(super) fn deadline(&self) -> Option<Instant> {
-        let due = self.rounds.iter().map(|waiting| waiting.first().map(|(due, _)| *due));
+        let due = self.waiting.values().map(|waiting| waiting.first().map(|(due, _)| *due));
         earliest(due).map(|due| due.max(self.open_at()))
     }
 
-    fn wait(&mut self, address: Ipv4Addr, round: usize, due: Instant) {
-        self.rounds[round].insert((due, address));
-        self.places.insert(address, (round, due));
+    fn wait(&mut self, address: IpAddr, place: Place) {
+        self.stop(address);
+        self.waiting.entry(place.step).or_default().insert((place.due, address));
+        self.places.insert(address, place);
     }
 
-    /// When the ceiling lets the next round out.
+    /// When the ceiling lets the next frame out.
     fn open_at(&self) -> Instant {
         Instant::START + self.even_at.since_start().saturating_sub(HEAD_START)
     }
@@ -123,50 +278,122 @@ impl Bursts {
 
 #[cfg(test)]
 mod tests {
+    use std::net::{Ipv4Addr, Ipv6Addr};
+
     use super::*;
+
+    /// When the rounds of the default schedule are due.
+    const ROUNDS: [u64; 6] = [0, 50, 1_000, 2_000, 3_000, 4_000];
 
     fn at(millis: u64) -> Instant {
         Instant::START + Duration::from_millis(millis)
     }
 
-    fn address(last: u32) -> Ipv4Addr {
-        Ipv4Addr::from_bits(Ipv4Addr::new(198, 18, 0, 0).to_bits() + last)
+    fn address(last: u32) -> IpAddr {
+        Ipv4Addr::from_bits(Ipv4Addr::new(198, 18, 0, 0).to_bits() + last).into()
+    }
+
+    fn begin(bursts: &mut Bursts, now: Instant, address: IpAddr) {
+        bursts.start(now, address, Schedule::default(), DuplicateProbe::Off);
     }
 
     /// Sends what is due whenever it is due, until `end`.
-    fn sent(bursts: &mut Bursts, end: Instant) -> Vec<(Instant, Ipv4Addr)> {
+    fn sent(bursts: &mut Bursts, end: Instant) -> Vec<(Instant, IpAddr)> {
         let mut sent = vec![];
         while let Some(now) = bursts.deadline().filter(|at| *at <= end) {
-            let address = bursts.next(now).expect("a deadline that leads to an address");
+            let (address, _) = bursts.next(now).expect("a deadline that leads to an address");
             sent.push((now, address));
         }
         sent
     }
 
+    /// What is sent for one address, and after how many milliseconds.
+    fn course(schedule: Schedule, probe: DuplicateProbe, millis: u64) -> Vec<(u128, Due)> {
+        let mut bursts = Bursts::new();
+        bursts.start(at(0), address(1), schedule, probe);
+        let mut course = vec![];
+        while let Some(now) = bursts.deadline().filter(|now| *now <= at(millis)) {
+            let (_, due) = bursts.next(now).expect("a deadline that leads to something");
+            course.push((now.since_start().as_millis(), due));
+        }
+        course
+    }
+
     #[test]
     fn one_address_is_announced_on_schedule_and_then_no_more() {
         let mut bursts = Bursts::new();
-        bursts.start(at(1_000), address(1));
-        let want = SCHEDULE.map(|offset| (at(1_000) + offset, address(1)));
+        begin(&mut bursts, at(1_000), address(1));
+        let want = ROUNDS.map(|millis| (at(1_000 + millis), address(1)));
         assert_eq!(sent(&mut bursts, at(60_000)), want);
         assert_eq!(bursts.deadline(), None);
     }
 
     #[test]
+    fn a_schedule_is_followed() {
+        let schedule = |count, interval, refresh: Option<u64>| Schedule {
+            count,
+            interval: Duration::from_millis(interval),
+            refresh_interval: refresh.map(Duration::from_millis),
+        };
+        let cases = [
+            ("one", schedule(1, 1_000, None), vec![0, 50]),
+            ("none is one", schedule(0, 1_000, None), vec![0, 50]),
+            ("two", schedule(2, 300, None), vec![0, 50, 300]),
+            ("short", schedule(3, 20, None), vec![0, 20, 20, 40]),
+            ("refreshed", schedule(2, 300, Some(20_000)), vec![0, 50, 300, 20_300, 40_300]),
+        ];
+        for (name, schedule, want) in cases {
+            let sent = course(schedule, DuplicateProbe::Off, 50_000);
+            let want: Vec<_> = want.into_iter().map(|at| (at, Due::Announcement)).collect();
+            assert_eq!(sent, want, "{name}");
+        }
+    }
+
+    #[test]
+    fn the_lan_is_asked_before_or_beside_the_first_announcements() {
+        use Due::{Announcement, AnnouncementAndQuestion, Question};
+        let short = Schedule { count: 3, ..Schedule::default() };
+        let want = [0, 50, 1_000].map(|at| (at, AnnouncementAndQuestion)).into_iter();
+        let want: Vec<_> = want.chain([(2_000, Announcement)]).collect();
+        assert_eq!(course(short, DuplicateProbe::Optimistic, 60_000), want);
+        let asked = [0, 500, 1_000].map(|at| (at, Question)).into_iter();
+        let told = [2_000, 2_050, 3_000, 4_000].map(|at| (at, Announcement));
+        let want: Vec<_> = asked.chain(told).collect();
+        assert_eq!(course(short, DuplicateProbe::Strict, 60_000), want);
+    }
+
+    #[test]
+    fn an_address_is_refreshed_without_a_burst_and_a_burst_takes_over_a_new_schedule() {
+        let mut bursts = Bursts::new();
+        let every = |secs| Schedule {
+            refresh_interval: Some(Duration::from_secs(secs)),
+            ..Schedule::default()
+        };
+        bursts.refresh(at(0), address(1), every(10));
+        assert_eq!(sent(&mut bursts, at(20_000)).len(), 2);
+        bursts.refresh(at(20_000), address(1), Schedule::default());
+        assert_eq!(bursts.deadline(), None);
+        begin(&mut bursts, at(20_000), address(1));
+        bursts.refresh(at(20_000), address(1), Schedule { count: 1, ..every(10) });
+        assert_eq!(sent(&mut bursts, at(30_100)).len(), 3);
+    }
+
+    #[test]
     fn nothing_is_sent_before_it_is_due() {
         let mut bursts = Bursts::new();
-        bursts.start(at(0), address(1));
-        assert_eq!(bursts.next(at(0)), Some(address(1)));
+        begin(&mut bursts, at(0), address(1));
+        let due = Some((address(1), Due::Announcement));
+        assert_eq!(bursts.next(at(0)), due);
         assert_eq!(bursts.next(at(49)), None);
-        assert_eq!(bursts.next(at(50)), Some(address(1)));
+        assert_eq!(bursts.next(at(50)), due);
     }
 
     #[test]
     fn a_stopped_burst_is_silent() {
         let mut bursts = Bursts::new();
-        bursts.start(at(0), address(1));
-        bursts.start(at(0), address(2));
-        assert_eq!(bursts.next(at(0)), Some(address(1)));
+        begin(&mut bursts, at(0), address(1));
+        begin(&mut bursts, at(0), address(2));
+        assert_eq!(bursts.next(at(0)), Some((address(1), Due::Announcement)));
         bursts.stop(address(1));
         bursts.stop(address(2));
         assert_eq!(sent(&mut bursts, at(60_000)), []);
@@ -175,28 +402,28 @@ mod tests {
     #[test]
     fn a_burst_that_starts_again_has_all_its_rounds_once() {
         let mut bursts = Bursts::new();
-        bursts.start(at(0), address(1));
-        assert_eq!(sent(&mut bursts, at(1_000)).len(), 2);
-        bursts.start(at(1_000), address(1));
-        let want = SCHEDULE.map(|offset| (at(1_000) + offset, address(1)));
+        begin(&mut bursts, at(0), address(1));
+        assert_eq!(sent(&mut bursts, at(999)).len(), 2);
+        begin(&mut bursts, at(999), address(1));
+        let want = ROUNDS.map(|millis| (at(999 + millis), address(1)));
         assert_eq!(sent(&mut bursts, at(60_000)), want);
     }
 
     #[test]
     fn rounds_that_were_held_up_keep_their_distance() {
         let mut bursts = Bursts::new();
-        bursts.start(at(0), address(1));
-        assert_eq!(bursts.next(at(9_000)), Some(address(1)));
+        begin(&mut bursts, at(0), address(1));
+        assert_eq!(bursts.next(at(9_000)), Some((address(1), Due::Announcement)));
         assert_eq!(bursts.next(at(9_049)), None);
         assert_eq!(bursts.deadline(), Some(at(9_050)));
     }
 
     #[test]
-    fn fifty_addresses_go_at_once_and_each_once_before_any_twice() {
+    fn dozens_of_addresses_go_at_once_and_each_once_before_any_twice() {
         let mut bursts = Bursts::new();
-        (0..1_000).for_each(|last| bursts.start(at(0), address(last)));
+        (0..1_000).for_each(|last| begin(&mut bursts, at(0), address(last)));
         let sent = sent(&mut bursts, at(60_000));
-        assert_eq!(sent.iter().filter(|(when, _)| *when == at(0)).count(), 50);
+        assert_eq!(sent.iter().filter(|(when, _)| *when == at(0)).count(), 49);
         assert_eq!(sent.len(), 6_000);
         for (round, sent) in sent.chunks(1_000).enumerate() {
             let addresses: BTreeSet<_> = sent.iter().map(|(_, address)| *address).collect();
@@ -205,11 +432,22 @@ mod tests {
     }
 
     #[test]
+    fn frames_are_counted_and_not_addresses() {
+        let mut bursts = Bursts::new();
+        let v6 = |last: u16| IpAddr::V6(Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, last));
+        (0..1_000).for_each(|last| begin(&mut bursts, at(0), v6(last)));
+        let sent = sent(&mut bursts, at(60_000));
+        assert_eq!(sent.iter().filter(|(when, _)| *when == at(0)).count(), 98);
+        let (last, _) = sent[999];
+        assert!((at(1_000)..at(1_010)).contains(&last), "{last}");
+    }
+
+    #[test]
     fn starting_over_and_over_does_not_put_off_the_last_address() {
         let mut bursts = Bursts::new();
         let mut heard = BTreeSet::new();
         for step in 0..30 {
-            (0..1_000).for_each(|last| bursts.start(at(step * 100), address(last)));
+            (0..1_000).for_each(|last| begin(&mut bursts, at(step * 100), address(last)));
             heard
                 .extend(sent(&mut bursts, at(step * 100 + 99)).iter().map(|(_, address)| *address));
         }

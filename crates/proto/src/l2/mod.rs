@@ -1,35 +1,87 @@
-//! Layer 2: answering ARP for addresses that no interface owns.
+//! Layer 2: answering ARP and NDP for addresses that no interface owns.
 //!
 //! | Standard | Covered | Left out |
 //! | --- | --- | --- |
 //! | RFC 826 | IPv4 over Ethernet: requests are answered | learning from packets (there is no cache), other hardware and protocols, 802.1Q tags (one interface, one responder) |
-//! | RFC 5227 | probes are answered (section 2.1.1); announcements are sent (section 2.3), six instead of two | probing before a claim and defending it (sections 2.1, 2.4): who holds an address is decided before it gets here |
+//! | RFC 5227 | probes are sent before or beside a first claim (section 2.1), with fixed intervals; they are answered (section 2.1.1); announcements (section 2.3), six instead of two; a defence at most once in 10 s (section 2.4) | random waits before probes; whether to defend or to yield is decided elsewhere |
 //! | RFC 1122 section 2.3.2.1 | unicast polls of a host that checks its cache are answered | the cache itself, and the queue of packets that wait for it (section 2.3.2.2) |
 //! | RFC 5944 section 4.6 | gratuitous ARP in both forms, as request and as reply | our own address in the target hardware field of the reply form: MetalLB sends broadcast there, and so do we |
+//! | RFC 4861 | solicitations and advertisements are checked (section 7.1) and answered (section 7.2.4), advertised unasked (section 7.2.6) with the source in section 4.4; several times more than three | the cache, routers and prefixes, redirects; the random delay that section 7.2.7 has for anycast |
+//! | RFC 4862 section 5.4 | duplicate address detection of others is answered; ours asks three times | what follows from a duplicate: it is reported |
+//! | RFC 2464 section 7, RFC 4291 section 2.7.1 | the groups in which addresses are asked for | joining them, which is the driver's |
 //!
 //! What differs from MetalLB: its speaker also answers the announcements of other stations for an
-//! address that it claims. Nobody asked, so we do not: see [`Ignored::Announcement`].
+//! address that it claims. Nobody asked, so we do not: we report them. It overlooks solicitations
+//! without an Ethernet address in them, so duplicates are not detected, and does not override what
+//! hosts believed before.
 //!
 //! | File | What is in it |
 //! | --- | --- |
-//! | [`arp`] | wire forms |
+//! | [`arp`], [`ndp`] | wire forms |
 //! | [`responder`] | the engine for one interface: whom to answer, and what is done about its inputs |
 //! | [`burst`] | when an address is announced, and how many announcements a second there may be |
+//! | [`ignored`] | why a frame leads to nothing |
+//! | `packet`, `asked`, `groups` | parts of the engine: frames of both protocols, our own questions, multicast groups |
 //! | `sim` | a LAN of hosts with ARP caches and of responders, in simulated time |
 //!
 //! Sockets are the driver's. It hands in each frame that the interface receives and sends the
 //! frames it is given as they are.
 
 use std::fmt;
+use std::net::IpAddr;
 use std::str::FromStr;
 
 pub mod arp;
+mod asked;
 pub mod burst;
+mod groups;
+pub mod ignored;
+pub mod ndp;
+mod packet;
 pub mod responder;
 #[cfg(test)]
 mod sim;
 
-pub use responder::{Ignored, Input, Output, Responder};
+pub use burst::{DuplicateProbe, Schedule};
+pub use ignored::Ignored;
+pub use responder::{Arrival, Input, Output, Responder};
+
+/// How a node answers for an address.
+#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
+pub enum Voice {
+    /// With the interface's own Ethernet address.
+    Own,
+    /// With that of a node whose speaker is away. Frames still come from our own: a switch would
+    /// otherwise learn that the other node is here. Nothing is announced.
+    StandingInFor(Mac),
+}
+
+/// What others say on the LAN.
+#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
+pub enum Heard {
+    /// An answer to a question of ours.
+    Answer {
+        /// The address that was asked for.
+        address: IpAddr,
+        /// The station that has it.
+        mac: Mac,
+    },
+    /// Somebody asks for an address that is followed and not answered for here. A question for one
+    /// that is answered for is an [`Output::Answered`].
+    Question {
+        /// The address.
+        address: IpAddr,
+        /// The station that asks.
+        from: Mac,
+    },
+    /// Somebody says to have an address that is answered for or followed here.
+    Announcement {
+        /// The address.
+        address: IpAddr,
+        /// The station that has it.
+        mac: Mac,
+    },
+}
 
 /// An Ethernet address.
 #[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]

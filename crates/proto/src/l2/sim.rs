@@ -8,8 +8,8 @@ use std::net::{IpAddr, Ipv4Addr};
 use std::time::Duration;
 
 use super::arp::{self, Operation};
-use super::burst::{FRAMES_PER_SECOND, SCHEDULE};
-use super::{Ignored, Input, Mac, Output, Responder};
+use super::burst::FRAMES_PER_SECOND;
+use super::{Arrival, Ignored, Input, Mac, Output, Responder, Schedule, Voice};
 use crate::time::{Instant, earliest};
 
 const LATENCY: Duration = Duration::from_millis(1);
@@ -17,6 +17,9 @@ const LATENCY: Duration = Duration::from_millis(1);
 /// How long Linux sticks to what it learned, against all but announcements in the request form: in
 /// the reply form it wants the sender's hardware address as the target's too (`arp_is_garp`).
 const LOCK_TIME: Duration = Duration::from_secs(1);
+
+/// Rounds of the default schedule.
+const ROUNDS: usize = 6;
 
 const VIP: Ipv4Addr = Ipv4Addr::new(192, 0, 2, 10);
 const A: usize = 0;
@@ -109,13 +112,22 @@ impl Lan {
     }
 
     fn claim(&mut self, who: usize, addresses: impl IntoIterator<Item = Ipv4Addr>) {
-        let claims = addresses.into_iter().map(IpAddr::V4).collect();
-        self.step(who, &Input::Claims(claims));
+        addresses.into_iter().for_each(|address| self.answer(who, address, Some(Voice::Own)));
+    }
+
+    fn release(&mut self, who: usize) {
+        self.answer(who, VIP, None);
+    }
+
+    fn answer(&mut self, who: usize, address: Ipv4Addr, voice: Option<Voice>) {
+        let (address, schedule) = (address.into(), Schedule::default());
+        let arrival = Arrival::TakenOver;
+        self.step(who, &Input::Answer { address, voice, arrival, schedule });
     }
 
     /// Moves the address from A to B.
     fn move_to_b(&mut self) {
-        self.claim(A, []);
+        self.release(A);
         self.claim(B, [VIP]);
     }
 
@@ -167,12 +179,13 @@ impl Lan {
         self.responders[who].1.handle(self.now, input.clone());
         while let Some(output) = self.responders[who].1.poll() {
             match output {
-                Output::Send(frame) => {
+                Output::Frame(frame) => {
                     self.sent.push(self.now);
                     self.send(self.responders[who].0, frame);
                 }
-                Output::Announced { address } => self.announced.push((self.now, address)),
-                Output::Answered { .. } => (),
+                Output::Announced { address, .. } => self.announced.push((self.now, address)),
+                Output::Answered { .. } | Output::Heard(_) | Output::Join(_) | Output::Leave(_) => {
+                }
             }
         }
         let deadline = self.responders[who].1.deadline();
@@ -257,8 +270,8 @@ fn while_both_claim_it_the_latest_announcement_counts_and_they_do_not_argue() {
     lan.claim(B, [VIP]);
     lan.run_for(Duration::from_secs(10));
     assert_eq!(lan.believes(VIP), Some(lan.responders[B].0));
-    assert_eq!(lan.sent.len(), 2 * SCHEDULE.len(), "B's burst and no answer of A to it");
-    lan.claim(A, []);
+    assert_eq!(lan.sent.len(), 2 * ROUNDS, "B's burst and no answer of A to it");
+    lan.release(A);
     lan.run_for(Duration::from_secs(10));
     assert_eq!(lan.believes(VIP), Some(lan.responders[B].0), "no goodbye that undoes it");
 }
@@ -270,7 +283,7 @@ fn two_claims_at_once_are_both_announced_at_once() {
     lan.claim(A, addresses);
     assert_eq!(lan.announced, addresses.map(|address| (Instant::START, address.into())));
     lan.run_for(Duration::from_secs(10));
-    assert_eq!(lan.announced.len(), 2 * SCHEDULE.len());
+    assert_eq!(lan.announced.len(), 2 * ROUNDS);
 }
 
 #[test]

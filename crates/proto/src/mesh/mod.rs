@@ -30,6 +30,7 @@ mod book;
 pub mod message;
 pub mod ownership;
 mod peer;
+pub mod seal;
 #[cfg(test)]
 mod sim;
 

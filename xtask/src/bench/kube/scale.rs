@@ -9,9 +9,8 @@ use anyhow::{Context as _, Result, ensure};
 use lab::capture::Capture;
 use lab::kube::{Api, Installed};
 use nix::sys::signal::Signal;
-use serde_json::Value;
 
-use super::{LIMIT, SERVICES, address, create, size};
+use super::{LIMIT, SERVICES, Sizes, address, create, size};
 use crate::bench::row::Row;
 
 /// Clients that create Services at the same time.
@@ -20,18 +19,32 @@ const CLIENTS: usize = 8;
 /// How long creating so many may take.
 const CREATION: Duration = Duration::from_secs(600);
 
-pub(super) fn run(mut installed: Installed) -> Result<Vec<Row>> {
-    let mut rows = Vec::new();
-    fill(&installed, "thousand", 1_000)?;
-    rows.extend(size::memory(&installed, "1,000", 20.0, 15.0)?);
-    rows.push(controller_starts(&mut installed)?);
-    rows.push(speaker_starts(&mut installed, "1,000", 1.0)?);
-    let late = fill(&installed, "many", 9_000)?;
-    let name = "last of 10,000 Services to its address";
-    rows.push(Row::value("kube", name.to_owned(), "s", late.as_secs_f64(), 2.0));
-    rows.extend(size::memory(&installed, "10,000", 60.0, 40.0)?);
-    rows.push(speaker_starts(&mut installed, "10,000", 4.0)?);
-    Ok(rows)
+pub(super) fn run(
+    mut installed: Installed,
+    sizes: &Sizes,
+    add: &mut impl FnMut(Vec<Row>),
+) -> Result<()> {
+    let (few, many) = (grouped(sizes.few), grouped(sizes.many));
+    fill(&installed, "few", sizes.few)?;
+    add(size::memory(&installed, &few, 20.0, 15.0)?);
+    add(vec![controller_starts(&mut installed, &few)?]);
+    add(vec![speakers_start(&mut installed, &few, 1.0)?]);
+    let late = fill(&installed, "many", sizes.many - sizes.few)?;
+    let name = format!("{many} Services: last creation to last address");
+    let method = "8 clients create those that are missing, as quickly as the API server allows";
+    add(vec![Row::value("kube", name, "s", late.as_secs_f64(), 2.0).by(method)]);
+    add(size::memory(&installed, &many, 60.0, 40.0)?);
+    add(vec![speakers_start(&mut installed, &many, 4.0)?]);
+    add(size::memory(&installed, &format!("{many} (started with)"), 60.0, 40.0)?);
+    Ok(())
+}
+
+/// A number for people.
+fn grouped(count: usize) -> String {
+    match (count / 1000, count % 1000) {
+        (0, rest) => rest.to_string(),
+        (thousands, rest) => format!("{thousands},{rest:03}"),
+    }
 }
 
 /// Creates Services by several clients. From the last creation until the last one has an address.
@@ -71,7 +84,7 @@ fn fill(installed: &Installed, prefix: &str, count: usize) -> Result<Duration> {
 }
 
 /// From the start of the only controller until a new Service has its address.
-fn controller_starts(installed: &mut Installed) -> Result<Row> {
+fn controller_starts(installed: &mut Installed, services: &str) -> Result<Row> {
     let Installed { controllers, installation, cluster, .. } = installed;
     let pod = &mut controllers[0];
     // It gives its lease back.
@@ -82,8 +95,9 @@ fn controller_starts(installed: &mut Installed) -> Result<Row> {
     let begin = Instant::now();
     installation.restart_controller(pod, &[])?;
     let took = wait_given(api, "after-start")?.saturating_duration_since(begin);
-    let name = "controller starts with 1,000 Services";
-    Ok(Row::value("kube", name.to_owned(), "s", took.as_secs_f64(), 1.0))
+    let name = format!("controller starts with {services} Services");
+    let method = "from the start of the process to the address of a Service that waits for it";
+    Ok(Row::value("kube", name, "s", took.as_secs_f64(), 1.0).by(method))
 }
 
 fn wait_given(api: &Api, name: &str) -> Result<Instant> {
@@ -94,7 +108,7 @@ fn wait_given(api: &Api, name: &str) -> Result<Instant> {
 
 /// From the start of all speakers until the last address is claimed on the LAN. They were killed,
 /// all at once: nobody holds an address when they come.
-fn speaker_starts(installed: &mut Installed, services: &str, goal: f64) -> Result<Row> {
+fn speakers_start(installed: &mut Installed, services: &str, goal: f64) -> Result<Row> {
     let Installed { speakers, installation, cluster, .. } = installed;
     for pod in speakers.iter_mut() {
         pod.process.kill()?;
@@ -105,27 +119,27 @@ fn speaker_starts(installed: &mut Installed, services: &str, goal: f64) -> Resul
     for (pod, node) in speakers.iter_mut().zip(&cluster.lan.nodes) {
         installation.restart_speaker(pod, node, &[])?;
     }
-    let mut last = begin;
+    let (mut last, mut looked_at) = (begin, 0);
     while !missing.is_empty() {
         ensure!(begin.elapsed() < LIMIT, "{} addresses are not claimed", missing.len());
         thread::sleep(Duration::from_millis(100));
-        for arp in capture.seen() {
+        let new = capture.seen_after(looked_at);
+        looked_at += new.len();
+        for arp in new {
             if arp.is_claim() && missing.remove(&arp.sender_ip) {
                 last = last.max(arp.at);
             }
         }
     }
     let name = format!("speakers start with {services} Services");
-    Ok(Row::value("kube", name, "s", (last - begin).as_secs_f64(), goal))
+    let method =
+        "all speakers were killed and start at once; to the first claim of the last address";
+    Ok(Row::value("kube", name, "s", (last - begin).as_secs_f64(), goal).by(method))
 }
 
 /// All addresses in statuses.
 fn addresses(api: &Api) -> Result<BTreeSet<Ipv4Addr>> {
     let list = api.get(SERVICES)?;
-    let given = list["items"].as_array().into_iter().flatten().filter_map(address_of);
+    let given = list["items"].as_array().into_iter().flatten().filter_map(address);
     Ok(given.collect())
-}
-
-fn address_of(service: &Value) -> Option<Ipv4Addr> {
-    address(service)?.parse().ok()
 }

@@ -10,25 +10,23 @@ use nix::sys::signal::Signal;
 use super::{LIMIT, SERVICES, address, create, milliseconds, start};
 use crate::bench::row::{Goal, Row};
 
-/// How often each is tried.
-const RUNS: usize = 5;
-
 /// Long enough for the other controller to know everything.
 const CALM: Duration = Duration::from_secs(3);
 
-pub(super) fn run() -> Result<Vec<Row>> {
+pub(super) fn run(runs: usize) -> Result<Vec<Row>> {
     let mut installed = start(2)?;
     create(installed.cluster.plane.api(), "first")?;
     let mut rows = Vec::new();
     for (signal, goal) in [(Signal::SIGKILL, 6_000.0), (Signal::SIGTERM, 1_000.0)] {
         let mut samples = Vec::new();
-        for run in 0..RUNS {
+        for run in 0..runs {
             let name = format!("{}-{run}", signal.as_str().to_lowercase());
             samples.push(milliseconds(one(&mut installed, signal, &name)?));
         }
         let goal = Goal { p99: Some(goal), ..Goal::default() };
         let name = format!("next address after {signal}");
-        rows.push(Row::percentiles("kube", &name, "ms", samples, goal));
+        let method = "two controllers; the signal to the one that decides, then a new Service";
+        rows.push(Row::percentiles("kube", &name, "ms", samples, goal).by(method));
     }
     Ok(rows)
 }

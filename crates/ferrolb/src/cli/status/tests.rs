@@ -26,6 +26,20 @@ fn seen() -> Seen {
         "metadata": {"name": "controller"},
         "status": {"result": "Invalid", "errorSummary": "configuration error: one\ntwo"},
     });
+    let condition = |about: &str, status: &str, message: &str| {
+        json!({
+            "type": about, "status": status, "reason": "Any", "message": message,
+            "lastTransitionTime": "2026-01-01T00:00:00Z",
+        })
+    };
+    let speaker = json!({
+        "metadata": {"name": "speaker-a"},
+        "status": {"result": "Valid", "conditions": [
+            condition("configReconcilerValid", "True", ""),
+            condition("meshAuthenticated", "True", ""),
+            condition("meshRealTime", "False", "late"),
+        ]},
+    });
     Seen {
         services: from_value(json!([
             service("web", &["192.0.2.1"]),
@@ -35,8 +49,9 @@ fn seen() -> Seen {
         .unwrap(),
         l2: vec![from_value(announced("a", ("interfaces", json!([{"name": "eth0"}])))).unwrap()],
         bgp: from_value(json!([announced("b", to("tor-b")), announced("a", to("tor-a"))])).unwrap(),
-        configurations: vec![from_value(state).unwrap()],
+        configurations: vec![from_value(speaker).unwrap(), from_value(state).unwrap()],
         lease: from_value(json!({"metadata": {}, "spec": {"holderIdentity": "controller-1"}})).ok(),
+        notes: vec!["a MetalLB still runs".to_owned()],
     }
 }
 
@@ -47,10 +62,12 @@ SERVICE   ADDRESSES  POOL  LAN       BGP
 shop/new  -          main  -         -
 shop/web  192.0.2.1  main  a (eth0)  a (tor-a), b (tor-b)
 
-COMPONENT   SETTINGS  ERRORS
-controller  Invalid   configuration error: one
+COMPONENT   SETTINGS  ERRORS                    WARNINGS
+controller  Invalid   configuration error: one  -
 two
+speaker-a   Valid     -                         meshRealTime: late
 controller in charge: controller-1
+note: a MetalLB still runs
 ";
     let text = Status::of(&seen()).text();
     let squeezed = |text: &str| -> Vec<_> {
@@ -71,11 +88,18 @@ fn programs_see_the_same() {
                 "bgp": [{"node": "a", "peers": ["tor-a"]}, {"node": "b", "peers": ["tor-b"]}],
             },
         ],
-        "configuration": [{
-            "component": "controller", "result": "Invalid",
-            "errors": ["configuration error: one", "two"],
-        }],
+        "configuration": [
+            {
+                "component": "controller", "result": "Invalid",
+                "errors": ["configuration error: one", "two"], "warnings": [],
+            },
+            {
+                "component": "speaker-a", "result": "Valid",
+                "errors": [], "warnings": ["meshRealTime: late"],
+            },
+        ],
         "controller": "controller-1",
+        "notes": ["a MetalLB still runs"],
     });
     assert_eq!(status, want);
 }

@@ -359,3 +359,20 @@ fn a_service_that_is_gone_when_its_write_is_answered_stays_gone() {
     world.settle();
     assert_eq!(world.shown(), ["b 192.0.2.1 main"]);
 }
+
+#[test]
+fn only_addresses_that_somebody_else_changes_are_undone() {
+    let mut world = World::new(&["192.0.2.0/30"]);
+    let is_undone = |world: &World| world.desk.is_undone(&name("web"), &world.server[&name("web")]);
+    world.create("web");
+    world.watch();
+    assert!(!is_undone(&world), "a new one has none");
+    let (web, mut written) = world.send().remove(0);
+    written = world.store(web.clone(), written);
+    assert!(!is_undone(&world), "our own write, seen before its answer");
+    world.desk.written(&web, Some(&written));
+    world.put("web", json!({}), json!({"note": "x"}));
+    assert!(!is_undone(&world), "an annotation");
+    world.set("web", &["192.0.2.3"]);
+    assert!(is_undone(&world));
+}

@@ -51,6 +51,7 @@ fn statuses() -> Statuses {
     let mut statuses = Statuses::new("n1");
     statuses.own("pod".to_owned());
     statuses.synced();
+    statuses.leave(BTreeSet::new());
     statuses
 }
 
@@ -135,13 +136,15 @@ fn what_is_there_becomes_what_is_wanted_with_the_fewest_requests() {
 }
 
 #[test]
-fn nothing_is_written_before_all_is_seen_and_the_owner_is_known() {
+fn nothing_is_written_before_all_is_seen_and_known_to_whom_it_belongs() {
     let mut statuses = Statuses::new("n1");
     statuses.want(web(), Some(names("")));
     assert_eq!(statuses.next_call(), None);
     statuses.synced();
     assert_eq!(statuses.next_call(), None);
     statuses.own("pod".to_owned());
+    assert_eq!(statuses.next_call(), None);
+    statuses.leave(BTreeSet::new());
     assert_eq!(statuses.next_call(), Some((web(), Call::Create)));
 }
 
@@ -182,4 +185,23 @@ fn a_request_that_failed_is_made_again_when_asked_for() {
     assert_eq!(statuses.next_call(), None);
     statuses.retry(&web());
     assert_eq!(statuses.next_call(), Some((web(), Call::Create)));
+}
+
+#[test]
+fn what_another_load_balancer_wrote_is_left_alone_while_it_runs() {
+    let mut statuses = statuses();
+    let theirs = object("l2-theirs", 1, "theirs", Some(status("n1", "")));
+    let objects = || BTreeMap::from([("l2-theirs".to_owned(), theirs.clone())]);
+    statuses.leave(["theirs".to_owned()].into());
+    statuses.see(&theirs);
+    assert_eq!(settle(&mut statuses, objects()), [""; 0], "nothing is wanted");
+    statuses.want(web(), Some(names("")));
+    assert_eq!(settle(&mut statuses, objects()), ["create", "status l2-new []"]);
+    statuses.leave(BTreeSet::new());
+    assert_eq!(settle(&mut statuses, objects()), ["delete l2-theirs"], "it is gone");
+    // It is there again, and known before its Pod is.
+    let theirs = object("l2-again", 200, "theirs", Some(status("n1", "")));
+    statuses.see(&theirs);
+    statuses.leave(["theirs".to_owned()].into());
+    assert_eq!(settle(&mut statuses, objects()), [""; 0]);
 }

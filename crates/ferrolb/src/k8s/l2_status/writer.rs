@@ -44,6 +44,8 @@ pub enum Order {
     See(Box<ServiceL2Status>),
     /// An object of this node is gone.
     Gone(String),
+    /// The Pods with these UIDs are another load balancer's: what they wrote is left alone.
+    Leave(BTreeSet<String>),
     /// All objects of this node have been seen.
     Synced,
 }
@@ -137,6 +139,7 @@ impl Writer {
             }
             Order::See(object) => self.statuses.see(&object),
             Order::Gone(name) => self.statuses.gone(&name),
+            Order::Leave(others) => self.statuses.leave(others),
             Order::Synced => self.statuses.synced(),
         }
     }

@@ -224,6 +224,28 @@ fn a_lease_that_someone_deletes_or_takes_away_is_lost() {
 }
 
 #[test]
+fn a_server_that_says_conflict_all_the_time_is_not_asked_without_pause() {
+    let mut elector = Elector::new("p0", Instant::START, 1);
+    let (mut now, mut writes) = (Instant::START, 0);
+    while now < Instant::START + SECOND * 10 {
+        elector.handle(now, Input::Timeout);
+        while let Some(output) = elector.poll() {
+            now = now + TRIP;
+            let answer = match output {
+                Output::Read => Input::Read(Ok(None)),
+                Output::Write(_) => {
+                    writes += 1;
+                    Input::Written(Err(Failure::Conflict))
+                }
+            };
+            elector.handle(now, answer);
+        }
+        now = elector.deadline().unwrap().max(now + TRIP);
+    }
+    assert!((10..=21).contains(&writes), "{writes} writes in ten seconds");
+}
+
+#[test]
 fn where_leases_are_not_allowed_the_only_one_is_in_charge() {
     let mut world = World::new(1);
     world.server.forbids = true;

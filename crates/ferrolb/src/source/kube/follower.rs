@@ -7,17 +7,17 @@ use std::iter;
 use std::pin::pin;
 use std::time::Duration;
 
-use futures_util::StreamExt as _;
 use futures_util::future::{Either, select};
 use kube::Resource;
 use kube::api::Api;
-use kube::runtime::watcher::{self, Event, watcher};
+use kube::runtime::watcher::{self, Event};
 use planner::names::ServiceName;
 use serde::de::DeserializeOwned;
 use tokio::sync::mpsc;
 use tokio::time;
 
 use super::backoff::Backoff;
+use super::changes::{Changes, Listing};
 use super::{Kind, Seen, StatusObject};
 use crate::source::object::{Misfit, ObjectName};
 
@@ -69,7 +69,7 @@ struct Follower<F> {
     round: u32,
     /// A list has begun and is not whole.
     is_listing: bool,
-    is_streaming: bool,
+    listing: Listing,
     is_unavailable: bool,
     backoff: Backoff,
 }
@@ -83,7 +83,7 @@ impl<F> Follower<F> {
             known: HashMap::new(),
             round: 0,
             is_listing: false,
-            is_streaming: true,
+            listing: Listing::Streamed,
             is_unavailable: false,
             backoff: Backoff::new(),
         }
@@ -94,30 +94,21 @@ impl<F> Follower<F> {
         K: Resource + Clone + Debug + DeserializeOwned + Send + 'static,
         F: Fn(K) -> Result<Option<Seen>, Misfit>,
     {
-        let config = match self.is_streaming {
-            true => config.clone().streaming_lists(),
-            false => config.clone(),
-        };
         self.is_listing = false;
-        let mut events = pin!(watcher(api.clone(), config));
+        let mut changes = Changes::new(api.clone(), config.clone(), self.listing);
         loop {
-            let next = match self.is_listing && self.is_streaming {
-                true => time::timeout(STREAM_PATIENCE, events.next()).await.ok().flatten(),
-                false => events.next().await,
+            let is_streaming = self.listing == Listing::Streamed;
+            let next = match self.is_listing && is_streaming {
+                true => time::timeout(STREAM_PATIENCE, changes.next()).await.ok(),
+                false => Some(changes.next().await),
             };
             match next {
-                Some(Ok(event)) => {
-                    // The server ended the last list before it was whole.
-                    if self.is_listing && matches!(event, Event::Init) {
-                        time::sleep(self.backoff.next()).await;
-                    }
-                    self.take(event).await?;
-                }
-                Some(Err(error)) if !(self.is_streaming && is_refusal(&error)) => {
+                Some(Ok(event)) => self.take(event).await?,
+                Some(Err(error)) if !(is_streaming && is_refusal(&error)) => {
                     self.fail(&error).await?;
                 }
                 Some(Err(_)) | None => {
-                    self.is_streaming = false;
+                    self.listing = Listing::InPages;
                     return Ok(InPages);
                 }
             }

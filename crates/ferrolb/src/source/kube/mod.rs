@@ -7,6 +7,7 @@
 //! said is gone, or left out of a whole list.
 
 mod backoff;
+mod changes;
 mod follower;
 mod kind;
 mod raw;
@@ -27,6 +28,7 @@ use super::secret::BASIC_AUTH;
 use crate::api::{ConfigurationState, ServiceBGPStatus, ServiceL2Status};
 use crate::parse::SERVICE_LABEL;
 
+pub use changes::{changes, edits};
 pub use kind::Kind;
 
 /// The label of our status objects that names the node which wrote them.

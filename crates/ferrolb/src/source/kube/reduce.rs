@@ -14,7 +14,7 @@ use serde_json::{Map, Value, json};
 
 use super::raw::Raw;
 use super::{Kind, Seen, StatusObject};
-use crate::parse::{self, SERVICE_LABEL};
+use crate::parse::{self, DRAIN_ANNOTATION, SERVICE_LABEL};
 use crate::source::object::{self, Misfit, Object};
 
 /// Fields of the metadata that are read; each change of another one is none.
@@ -98,14 +98,23 @@ fn status<T: DeserializeOwned>(
     Ok(Arc::into_inner(status).map(|status| Seen::Status(Box::new(make(status)))))
 }
 
-/// Labels, addresses, and the one condition that counts, without the time of its last heartbeat.
+/// Labels, addresses, taints, and what counts of annotations and conditions: these change with
+/// every heartbeat and whenever a network plugin has something to note.
 fn node(value: &Value) -> Value {
     let conditions = value["status"]["conditions"].as_array();
-    let network = conditions.into_iter().flatten().filter(|c| c["type"] == "NetworkUnavailable");
-    let conditions: Vec<_> = network.map(|c| picked(c, &["type", "status"])).collect();
+    let counts = |c: &&Value| c["type"] == "NetworkUnavailable" || c["type"] == "Ready";
+    let conditions = conditions.into_iter().flatten().filter(counts);
+    let conditions: Vec<_> =
+        conditions.map(|c| picked(c, &["type", "status", "message"])).collect();
     let mut status = picked(&value["status"], &["addresses"]);
     status["conditions"] = json!(conditions);
-    json!({"metadata": picked(&value["metadata"], &["name", "uid", "labels"]), "status": status})
+    let mut metadata = picked(&value["metadata"], &["name", "uid", "labels"]);
+    metadata["annotations"] = picked(&value["metadata"]["annotations"], &[DRAIN_ANNOTATION]);
+    json!({
+        "metadata": metadata,
+        "spec": picked(&value["spec"], &["unschedulable", "taints"]),
+        "status": status,
+    })
 }
 
 /// The fields of an object that have these names.

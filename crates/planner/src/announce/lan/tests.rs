@@ -1,12 +1,14 @@
 //! Tables from MetalLB's behaviour, and what must hold on every node.
 
 use proptest::prelude::*;
+use proto::l2::{DuplicateProbe, Schedule};
 
 use super::*;
 use crate::announce::plan;
 use crate::build::{Build, address, endpoint, facts, labels, on, pool, selector, service};
 use crate::facts::Families::RequireDual;
 use crate::facts::Pool;
+use crate::facts::lan::{Announcing, Settings};
 use crate::names::ServiceName;
 use crate::owner::{self, Candidate};
 
@@ -65,10 +67,27 @@ fn every_node_computes_the_same_order() {
 fn all_addresses_of_a_service_are_ordered_by_the_first() {
     let dual = |addresses| service("shop/web").needs(RequireDual).has(addresses);
     let v6_first = cluster(dual(["fc00::1", "192.0.2.10"])).advertised("ad", everything());
-    let order = plan(&v6_first, &"a".into()).candidacies[&address("192.0.2.10")].order.clone();
+    let plan = plan(&v6_first, &"a".into());
     let nodes = ["a", "b", "c"].map(NodeName::from);
     let candidates = nodes.iter().map(|node| Candidate { node, score: 0 });
-    assert_eq!(order[..], owner::order(candidates, address("fc00::1")));
+    let order = owner::order(candidates, address("fc00::1"));
+    for one in ["192.0.2.10", "fc00::1"] {
+        assert_eq!(plan.candidacies[&address(one)].order[..], order, "{one}");
+    }
+}
+
+#[test]
+fn how_an_address_is_announced_is_said_by_the_first_of_its_advertisements() {
+    let counting = |count| {
+        let schedule = Schedule { count, ..Schedule::default() };
+        let announcing = Announcing { schedule, probe: DuplicateProbe::Strict };
+        let settings = Settings { announcing, ..Settings::default() };
+        L2Advertisement { settings: settings.into(), ..everything() }
+    };
+    let facts = cluster(web()).advertised("b", counting(2)).advertised("a", counting(7));
+    let candidacy = &plan(&facts, &"a".into()).candidacies[&address("192.0.2.10")];
+    assert_eq!(candidacy.announcing.schedule.count, 7);
+    assert_eq!(candidacy.announcing.probe, DuplicateProbe::Strict);
 }
 
 #[test]
@@ -89,9 +108,9 @@ fn every_silence_has_its_reason() {
             "silent shop/web 10.0.0.1 lan: its addresses are not all in one pool",
         ),
         (
-            "IPv6",
-            cluster(service("shop/web").has(["fc00::1"])).advertised("ad", all()),
-            "silent shop/web fc00::1 lan: IPv6 is not announced on the LAN by this version",
+            "an IPv6 address of no pool",
+            cluster(service("shop/web").has(["fc00:1::1"])).advertised("ad", all()),
+            "silent shop/web fc00:1::1 lan: its addresses are not all in one pool",
         ),
         ("no healthy endpoint", unready().advertised("ad", all()), no_endpoint),
         (
@@ -177,6 +196,44 @@ fn a_node_that_is_no_candidate_knows_the_others_and_its_reason() {
     check(&ignoring, "a", [FROM_ALL], "the label is ignored");
     let silence = "silent shop/web 192.0.2.10 lan: this node is unknown";
     check(&base(), "x", [FROM_ALL, silence], "an unknown node");
+}
+
+#[test]
+fn a_node_that_is_about_to_go_away_serves_only_if_no_other_can() {
+    let departing = |departures: &[Departure]| Node {
+        departures: departures.iter().copied().collect(),
+        ..Node::default()
+    };
+    let base = || cluster(web()).advertised("ad", everything());
+    let drained = || departing(&[Departure::Draining]);
+    let moved = "silent shop/web 192.0.2.10 lan: this node is being drained, and another one can \
+                 announce it";
+    let others = "candidate 192.0.2.10 shop/web order c,b on all interfaces";
+    check(&base().with_node("a", drained()), "a", [others, moved], "one of three");
+    let all = ["a", "b", "c"].iter().fold(base(), |facts, name| facts.with_node(name, drained()));
+    check(&all, "a", [FROM_ALL], "all of them");
+    let cordoned = departing(&[Departure::Cordoned, Departure::NotReady]);
+    check(&base().with_node("a", cordoned), "a", [FROM_ALL], "by default these do not count");
+
+    let alone = cluster(web().local([])).healthy("shop/web", ["a"]).with_node("a", drained());
+    let alone_there = "candidate 192.0.2.10 shop/web order a on all interfaces";
+    check(&alone.advertised("ad", everything()), "a", [alone_there], "nobody else has an endpoint");
+
+    let settings =
+        Settings { moves_away: BTreeSet::from([Departure::Cordoned]), ..Settings::default() };
+    let first = L2Advertisement { settings: Arc::new(settings), ..everything() };
+    let both = cluster(web()).advertised("a-first", first).advertised("ad", everything());
+    let stays = both.with_node("a", drained());
+    check(&stays, "a", [FROM_ALL], "the first advertisement by name decides");
+}
+
+#[test]
+fn an_advertisement_may_ignore_the_exclude_label() {
+    let settings = Settings { ignores_exclude_label: true, ..Settings::default() };
+    let ad = L2Advertisement { settings: Arc::new(settings), ..everything() };
+    let excluded = Node { is_excluded: true, ..Node::default() };
+    let facts = cluster(web()).advertised("ad", ad).with_node("a", excluded);
+    check(&facts, "a", [FROM_ALL], "it is a candidate all the same");
 }
 
 #[test]
@@ -357,6 +414,32 @@ fn a_shared_address_goes_where_all_its_services_are_served() {
     );
 }
 
+#[test]
+fn what_another_load_balancer_announces_is_left_to_it() {
+    let left = |service: &str| {
+        format!(
+            "silent {service} 192.0.2.10 lan: a MetalLB that still runs announces it from node `z`"
+        )
+    };
+    let announced = |mut facts: Facts, service: &str| {
+        facts.rivals.insert(service.parse().unwrap(), "z".into());
+        facts
+    };
+    let alone = cluster(web()).advertised("ad", everything());
+    check(&announced(alone.clone(), "shop/web"), "a", [&*left("shop/web")], "from any node");
+    check(&announced(alone, "shop/other"), "a", [FROM_ALL], "a Service that is not there");
+    check(
+        &announced(two(["a"], ["a"]), "shop/web"),
+        "a",
+        [left("shop/api"), left("shop/web")].each_ref().map(String::as_str),
+        "an address has one holder for all its Services",
+    );
+    let gone = cluster(web()).advertised("ad", everything());
+    let unhealthy = announced(gone.endpoints("shop/web", [endpoint("a", false)]), "shop/web");
+    let why = "silent shop/web 192.0.2.10 lan: no endpoint is healthy";
+    check(&unhealthy, "a", [why], "there is a reason of our own");
+}
+
 const NODES: [&str; 4] = ["a", "b", "c", "d"];
 
 proptest! {
@@ -459,9 +542,18 @@ fn any_service() -> impl Strategy<Value = (Build, Vec<(usize, bool)>)> {
 
 pub(in crate::announce) fn any_advertisement() -> impl Strategy<Value = L2Advertisement> {
     let nodes = prop::collection::vec(prop::sample::select(NODES.to_vec()), 0..3);
-    (nodes, any::<bool>(), 1..100).prop_map(|(nodes, is_selective, weight)| {
-        let node_selectors = nodes.iter().map(|name| selector([("name", name)])).collect();
-        let ad = L2Advertisement { node_selectors, ..preferring("b", weight, everything()) };
-        if is_selective { for_tier("gold", ad) } else { ad }
-    })
+    let departures = prop::sample::subsequence(Departure::ALL.to_vec(), 0..=5);
+    (nodes, any::<[bool; 2]>(), 1..100, departures).prop_map(
+        |(nodes, [is_selective, ignores_exclude_label], weight, departures)| {
+            let node_selectors = nodes.iter().map(|name| selector([("name", name)])).collect();
+            let moves_away = departures.into_iter().collect();
+            let settings = Settings { moves_away, ignores_exclude_label, ..Settings::default() };
+            let ad = L2Advertisement {
+                node_selectors,
+                settings: Arc::new(settings),
+                ..preferring("b", weight, everything())
+            };
+            if is_selective { for_tier("gold", ad) } else { ad }
+        },
+    )
 }

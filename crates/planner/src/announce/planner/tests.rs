@@ -96,6 +96,8 @@ fn any_change() -> impl Strategy<Value = Change> {
         1 => prop::option::of(prop::collection::btree_set(any_node(), 0..3))
             .prop_map(Change::Speakers),
         1 => any::<bool>().prop_map(Change::IgnoreExcludeLabel),
+        2 => (any_service_name(), prop::option::of(any_node()))
+            .prop_map(|(name, rival)| Change::Rival(name, rival)),
     ]
 }
 
@@ -120,10 +122,14 @@ fn any_labels() -> impl Strategy<Value = Labels> {
 
 fn any_condition() -> impl Strategy<Value = Node> {
     let conditions = any::<[bool; 3]>();
-    (any_labels(), conditions).prop_map(|(labels, [is_excluded, is_network_unavailable, moves])| {
-        let internal_ips = if moves { vec![address("10.9.0.1")] } else { Vec::new() };
-        Node { labels, internal_ips, is_network_unavailable, is_excluded }
-    })
+    let departures = prop::sample::subsequence(Departure::ALL.to_vec(), 0..=2);
+    (any_labels(), conditions, departures).prop_map(
+        |(labels, [is_excluded, is_network_unavailable, moves], departures)| {
+            let internal_ips = if moves { vec![address("10.9.0.1")] } else { Vec::new() };
+            let departures = departures.into_iter().collect();
+            Node { labels, internal_ips, is_network_unavailable, is_excluded, departures }
+        },
+    )
 }
 
 /// Two Services at one address and a third at another one, announced in both ways.

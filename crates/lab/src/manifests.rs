@@ -1,0 +1,57 @@
+//! Manifests of a test's own, made from the examples.
+
+use std::fs;
+use std::path::Path;
+
+use anyhow::{Context as _, Result};
+use tempfile::TempDir;
+
+use crate::cluster::examples;
+
+/// A directory with a copy of the examples, to be changed. It goes with the value.
+#[derive(Debug)]
+pub struct Manifests(TempDir);
+
+impl Manifests {
+    /// The examples as they are.
+    pub fn of_examples() -> Result<Self> {
+        let directory = TempDir::new().context("making a directory")?;
+        for file in fs::read_dir(examples()).context("listing the examples")? {
+            let file = file?;
+            fs::copy(file.path(), directory.path().join(file.file_name()))?;
+        }
+        Ok(Self(directory))
+    }
+
+    /// The examples with addresses of both families for the Service: 192.0.2.200 and `fd00::200`.
+    pub fn dual_stack() -> Result<Self> {
+        let manifests = Self::of_examples()?;
+        manifests.edit("pool.yaml", |text| {
+            let v4 = "  - 192.0.2.200-192.0.2.250\n";
+            text.replace(v4, &format!("{v4}  - fd00::200-fd00::250\n"))
+        })?;
+        manifests.edit("web.yaml", |text| {
+            let kind = "  type: LoadBalancer\n";
+            let text = text.replace(kind, &format!("{kind}  ipFamilyPolicy: RequireDualStack\n"));
+            let metadata = "  name: web\n";
+            let wanted = "    metallb.io/loadBalancerIPs: 192.0.2.200,fd00::200\n";
+            text.replacen(metadata, &format!("{metadata}  annotations:\n{wanted}"), 1)
+        })?;
+        Ok(manifests)
+    }
+
+    /// Where they are.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        self.0.path()
+    }
+
+    /// Changes a file, at once for those who read it.
+    pub fn edit(&self, file: &str, change: impl FnOnce(String) -> String) -> Result<()> {
+        let path = self.path().join(file);
+        let text = fs::read_to_string(&path).with_context(|| format!("reading `{file}`"))?;
+        let new = self.path().join(".new");
+        fs::write(&new, change(text)).context("writing `.new`")?;
+        fs::rename(new, path).with_context(|| format!("replacing `{file}`"))
+    }
+}
