@@ -40,6 +40,10 @@ pub struct Cluster {
     pub address: IpAddr,
     /// All of its addresses.
     pub addresses: Vec<IpAddr>,
+    /// How the speaker of each node is started.
+    commands: Vec<Vec<String>>,
+    binary: PathBuf,
+    manifests: PathBuf,
     _backends: Vec<Backend>,
 }
 
@@ -72,13 +76,48 @@ impl Cluster {
         let backends = lan.nodes.iter().map(Backend::start).collect::<Result<Vec<_>>>()?;
         let ports: Vec<_> = addresses.iter().flat_map(|at| forwarded(*at, &backends)).collect();
         lan.nodes.iter().try_for_each(|node| kube_proxy::apply(node, &ports))?;
-        let start = |node: &Node| {
-            let arguments = arguments(node);
-            let arguments: Vec<_> = arguments.iter().map(String::as_str).collect();
-            Ferrolb::start(&node.host, binary, manifests, &arguments)
+        let mut cluster = Self {
+            speakers: Vec::new(),
+            capture,
+            address,
+            addresses,
+            commands: lan.nodes.iter().map(arguments).collect(),
+            lan,
+            binary: binary.to_owned(),
+            manifests: manifests.to_owned(),
+            _backends: backends,
         };
-        let speakers = lan.nodes.iter().map(start).collect::<Result<Vec<_>>>()?;
-        Ok(Self { lan, speakers, capture, address, addresses, _backends: backends })
+        for index in 0..cluster.lan.nodes.len() {
+            cluster.speakers.push(cluster.new_speaker(index)?);
+        }
+        Ok(cluster)
+    }
+
+    fn new_speaker(&self, index: usize) -> Result<Ferrolb> {
+        let node = self.lan.nodes.get(index).context("there is no such node")?;
+        let arguments: Vec<_> = self.commands[index].iter().map(String::as_str).collect();
+        Ferrolb::start(&node.host, &self.binary, &self.manifests, &arguments)
+    }
+
+    /// Starts the speaker of a node anew, which has ended.
+    ///
+    /// # Errors
+    ///
+    /// When the program cannot be started.
+    pub fn restart(&mut self, index: usize) -> Result<()> {
+        self.speakers[index] = self.new_speaker(index)?;
+        Ok(())
+    }
+
+    /// Where a node is among the nodes, and its speaker among the speakers.
+    ///
+    /// # Errors
+    ///
+    /// When there is no node of this name.
+    pub fn index_of(&self, node: &str) -> Result<usize> {
+        let mut nodes = self.lan.nodes.iter();
+        let index = nodes.position(|other| other.host.name == node);
+        index.with_context(|| format!("there is no node `{node}`"))
     }
 
     /// Where the Service's UDP echo is.

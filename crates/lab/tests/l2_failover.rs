@@ -83,29 +83,6 @@ fn another_node_takes_over_when_the_owner_dies_and_keeps_the_address_when_it_ret
 }
 
 #[test]
-fn a_speaker_that_is_stopped_hands_over_without_losing_a_packet() {
-    require!();
-    let (mut cluster, probe) = running(&examples());
-    let first = owner(&cluster);
-    let index = index_of(&cluster, &first);
-    let status = cluster.speakers[index].stop().unwrap();
-    assert!(status.success(), "{status}\n{}", cluster.logs());
-    cluster.until("another node answers", LIMIT, |cluster| owner(cluster) != first).unwrap();
-    let report = probe.finish();
-    assert_eq!(report.lost, 0, "{report:?}\n{}", cluster.logs());
-}
-
-#[test]
-fn a_killed_speaker_loses_its_addresses_to_another_node() {
-    require!();
-    let (mut cluster, _probe) = running(&examples());
-    let first = owner(&cluster);
-    let index = index_of(&cluster, &first);
-    cluster.speakers[index].kill().unwrap();
-    cluster.until("another node answers", LIMIT, |cluster| owner(cluster) != first).unwrap();
-}
-
-#[test]
 fn an_address_that_is_taken_away_is_answered_by_nobody() {
     require!();
     let manifests = Manifests::of_examples().unwrap();

@@ -36,7 +36,9 @@ impl Announced {
     ) -> BTreeMap<ServiceName, News> {
         for (address, holding) in held {
             match holding {
-                Holding::First | Holding::Inherited => _ = self.held.insert(*address),
+                Holding::First | Holding::Inherited | Holding::Resumed => {
+                    self.held.insert(*address);
+                }
                 Holding::Lost => _ = self.held.remove(address),
             }
         }

@@ -25,10 +25,11 @@ use tokio::task::JoinSet;
 
 use super::announced::{Announced, News};
 use super::beside::Beside;
+use super::control::{Control, Request};
 use super::excluded::{self, Excluded};
 use super::held::{Held, Holding};
 use super::mesh::Punctuality;
-use super::{Effect, Given, Identity, Keys, Observers, Speaker, may_answer_arp, touched};
+use super::{Effect, Ending, Given, Identity, Keys, Observers, Speaker, may_answer_arp, touched};
 use crate::args;
 use crate::http::{self, Reach, tls};
 use crate::k8s::client;
@@ -112,9 +113,11 @@ async fn serve(args: &args::Speaker) -> anyhow::Result<()> {
     cluster.use_interfaces(&interfaces.borrow_and_update()).await?;
     let held = Arc::clone(&cluster.held);
     let mut batch = Vec::new();
-    loop {
+    let mut control = Control::open();
+    let left = loop {
         tokio::select! {
-            () = &mut terminated => break,
+            () = &mut terminated => break None,
+            Request::Leave(left) = control.next() => break Some(left),
             edits = held.changed() => cluster.hold(&edits).await,
             Ok(()) = rivals.changed() => {
                 let known = rivals.borrow_and_update().clone();
@@ -134,10 +137,25 @@ async fn serve(args: &args::Speaker) -> anyhow::Result<()> {
         synced.send_if_modified(|synced| {
             !std::mem::replace(synced, cluster.speaker.is_some()) && cluster.speaker.is_some()
         });
-    }
-    tracing::info!("leaving: the other nodes take over");
+    };
+    let ending = match &left {
+        Some(_) => {
+            tracing::info!("leaving: the other nodes take over");
+            Ending::HandOver
+        }
+        None => {
+            tracing::info!("stopping: the other nodes answer in the name of this one for a while");
+            Ending::Restart
+        }
+    };
     if let Some(speaker) = cluster.speaker {
-        tokio::task::spawn_blocking(|| speaker.leave()).await.context("handing over")?;
+        let end = move || speaker.end(ending);
+        tokio::task::spawn_blocking(end).await.context("handing over")?;
+    }
+    if let Some(left) = left {
+        // Who asked may be gone.
+        let _ = left.send(());
+        control.idle(terminated).await;
     }
     drop(servers);
     Ok(())

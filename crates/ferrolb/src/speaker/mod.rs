@@ -7,11 +7,13 @@
 mod announced;
 mod beside;
 pub mod cluster;
+pub mod control;
 mod excluded;
 pub mod held;
 mod keys;
 pub mod l2;
 mod lack;
+mod links;
 pub mod mesh;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
@@ -27,7 +29,7 @@ use planner::names::NodeName;
 use planner::owner::Order;
 use planner::plan::{Candidacy, Interfaces, PlanDiff};
 use proto::mesh::Station;
-use proto::mesh::ownership;
+use proto::mesh::ownership::{self, Link};
 use proto::mesh::seal::Key;
 
 use crate::metrics;
@@ -42,6 +44,11 @@ use mesh::Punctuality;
 
 pub use keys::{Given, Keys};
 pub use lack::Lack;
+pub use mesh::Ending;
+
+/// Candidates of an address, from the first, that listen to what the LAN says of it. Each is in the
+/// multicast groups of its IPv6 addresses for that, so it cannot be all nodes.
+const FOLLOWERS: usize = 6;
 
 /// Who a speaker is.
 #[derive(Clone, Debug)]
@@ -80,6 +87,7 @@ pub struct Speaker {
     node: NodeName,
     planner: Planner,
     interfaces: Vec<Interface>,
+    links: Option<Vec<Link>>,
     names: Names,
     lacks: BTreeMap<IpAddr, Lack>,
     mesh: Arc<Inbox<mesh::Orders>>,
@@ -117,7 +125,8 @@ impl Speaker {
         let planner = Planner::new(node.clone(), facts);
         let (names, lacks) = (Names::default(), BTreeMap::new());
         let interfaces = interfaces.to_vec();
-        Ok(Self { node, planner, interfaces, names, lacks, mesh, l2, threads, punctuality })
+        let links = None;
+        Ok(Self { node, planner, interfaces, links, names, lacks, mesh, l2, threads, punctuality })
     }
 
     /// Makes speakers know each other by these keys, the newest first.
@@ -140,6 +149,7 @@ impl Speaker {
         let all = self.planner.plan().candidacies.keys().copied().collect();
         self.l2.update(|orders| orders.interfaces = Some(self.interfaces.clone()));
         self.tell_ranges();
+        self.tell_links();
         self.tell_stations();
         Effect { diffs: Vec::new(), lacks: self.tell(&all) }
     }
@@ -148,9 +158,14 @@ impl Speaker {
     pub fn apply(&mut self, changes: Vec<Change>) -> Effect {
         let is_about_stations = changes.iter().any(|change| moves(self.planner.facts(), change));
         let is_about_ranges = changes.iter().any(|change| matches!(change, Change::Pool(..)));
+        let is_about_links = is_about_stations
+            || changes.iter().any(|change| matches!(change, Change::L2Advertisement(..)));
         let diffs = self.planner.apply_all(changes);
         if is_about_ranges {
             self.tell_ranges();
+        }
+        if is_about_links {
+            self.tell_links();
         }
         if is_about_stations {
             self.tell_stations();
@@ -167,6 +182,7 @@ impl Speaker {
         }
         let before = std::mem::replace(&mut self.interfaces, interfaces.to_vec());
         self.l2.update(|orders| orders.interfaces = Some(self.interfaces.clone()));
+        self.tell_links();
         let candidacies = self.planner.plan().candidacies.iter();
         let differs = |candidacy: &Candidacy| {
             is_fit(&before, candidacy) != is_fit(&self.interfaces, candidacy)
@@ -176,10 +192,10 @@ impl Speaker {
         Effect { diffs: Vec::new(), lacks }
     }
 
-    /// Hands everything over to the other nodes and ends the threads. Blocks for at most a little
-    /// more than a second.
-    pub fn leave(self) {
-        self.mesh.update(|orders| orders.leave = true);
+    /// Ends the threads, once the other nodes know what becomes of the addresses. Blocks for at most
+    /// a little more than a second.
+    pub fn end(self, ending: Ending) {
+        self.mesh.update(|orders| orders.ending = Some(ending));
         for thread in self.threads {
             // A thread that panicked has already said so.
             let _ = thread.join();
@@ -189,6 +205,16 @@ impl Speaker {
     fn tell_stations(&mut self) {
         let stations = stations(self.planner.facts(), &self.node, &mut self.names);
         self.mesh.update(|orders| orders.stations = Some(stations));
+    }
+
+    /// Tells where this node is on the LAN.
+    fn tell_links(&mut self) {
+        let facts = self.planner.facts();
+        let links = links::of(&self.interfaces, facts, &self.node);
+        if self.links.as_ref() != Some(&links) {
+            self.links = Some(links.clone());
+            self.mesh.update(|orders| orders.links = Some(links));
+        }
     }
 
     /// Tells which addresses there may be.
@@ -202,6 +228,7 @@ impl Speaker {
     /// cannot answer for since now.
     fn tell(&mut self, touched: &BTreeSet<IpAddr>) -> Vec<Lack> {
         let (mut candidacies, mut scopes) = (mesh::Candidacies::new(), BTreeMap::new());
+        let mut followed = BTreeMap::new();
         let mut news = Vec::new();
         for at in touched {
             let planned = self.planner.plan().candidacies.get(at);
@@ -213,6 +240,7 @@ impl Speaker {
             let lack = planned.and_then(|one| Lack::of(*at, one, &self.node, &self.interfaces));
             candidacies.insert(*at, candidacy);
             scopes.insert(*at, planned.map(scope));
+            followed.insert(*at, planned.is_some_and(|planned| is_near(planned, &self.node)));
             match lack {
                 Some(lack) if self.lacks.get(at) != Some(&lack) => {
                     tracing::error!("{lack}");
@@ -223,7 +251,10 @@ impl Speaker {
                 None => _ = self.lacks.remove(at),
             }
         }
-        self.l2.update(|orders| orders.scopes.extend(scopes));
+        self.l2.update(|orders| {
+            orders.scopes.extend(scopes);
+            orders.followed.extend(followed);
+        });
         self.mesh.update(|orders| {
             orders.candidacies.get_or_insert_default().extend(candidacies);
         });
@@ -312,6 +343,11 @@ impl Names {
 fn scope(planned: &Candidacy) -> l2::Scope {
     let Candidacy { interfaces, announcing, .. } = planned;
     l2::Scope { interfaces: interfaces.clone(), announcing: *announcing }
+}
+
+/// Whether `node` may take the address over soon, and is to hear what the LAN says of it.
+fn is_near(candidacy: &Candidacy, node: &NodeName) -> bool {
+    candidacy.order.iter().take(FOLLOWERS).any(|candidate| candidate == node)
 }
 
 /// Whether one of `interfaces` can answer for an address.

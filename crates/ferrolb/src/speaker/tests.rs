@@ -49,6 +49,7 @@ fn idle(facts: Facts, interfaces: &[Interface]) -> Speaker {
         planner: Planner::new(node.clone(), facts),
         node,
         interfaces: interfaces.to_vec(),
+        links: None,
         names: Names::default(),
         lacks: BTreeMap::new(),
         mesh: Arc::new(Inbox::new().unwrap()),

@@ -444,7 +444,7 @@ impl Cluster {
                 self.nodes[index].standing_in.remove(&address);
                 self.change(address, |tally| _ = tally.stand_ins.remove(&index));
             }
-            Output::Announce(address) => {
+            Output::Announce(address) | Output::Defend(address) => {
                 self.announced.push((index, address));
                 self.announce(index, address);
             }

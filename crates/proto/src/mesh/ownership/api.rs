@@ -6,7 +6,7 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 use super::Candidacy;
-use crate::l2::Mac;
+use crate::l2::{Heard, Mac};
 use crate::mesh::Station;
 use crate::mesh::address::{Dropping, Releasing};
 use crate::mesh::message::{Link, Malformed};
@@ -49,32 +49,6 @@ pub enum Input {
     Witnesses(BTreeSet<IpAddr>),
 }
 
-/// What was heard on the LAN.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub enum Heard {
-    /// Somebody announced an address, or answered for it unasked.
-    Announcement {
-        /// The address.
-        address: IpAddr,
-        /// The Ethernet address that it has by this.
-        mac: Mac,
-    },
-    /// An answer to [`Output::Ask`].
-    Answer {
-        /// The address that was asked for.
-        address: IpAddr,
-        /// The Ethernet address in the answer.
-        mac: Mac,
-    },
-    /// A host asked for an address that is held or followed.
-    Question {
-        /// The address.
-        address: IpAddr,
-        /// Who asked.
-        from: Mac,
-    },
-}
-
 /// What a speaker wants done, or says that it did.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub enum Output {
@@ -106,6 +80,9 @@ pub enum Output {
         /// The Ethernet address of the host.
         mac: Mac,
     },
+    /// Announce the address once, against a host that is no speaker and uses it (RFC 5227 section
+    /// 2.4).
+    Defend(IpAddr),
     /// This node stopped answering although nobody took over.
     Dropped {
         /// The address.

@@ -412,7 +412,7 @@ impl Ownership {
                 self.reconsider(at);
             }
             Some(OnConflict::Defend) if is_held && address.may_announce(self.now) => {
-                self.outputs.push_back(Output::Announce(at));
+                self.outputs.push_back(Output::Defend(at));
             }
             Some(OnConflict::Defend) | None => (),
         }
