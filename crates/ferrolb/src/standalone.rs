@@ -16,7 +16,7 @@ use proto::mesh::Station;
 use tokio::runtime;
 
 use crate::args::Standalone;
-use crate::net::interfaces;
+use crate::net::{gateways, interfaces};
 use crate::parse::{self, last_good};
 use crate::source::document::FileProblem;
 use crate::source::files::{Files, Reading};
@@ -54,6 +54,7 @@ async fn serve(args: &Standalone) -> anyhow::Result<()> {
     )?;
     let mut terminated = pin!(terminated()?);
     let mut interfaces = interfaces::watch().await.context("listing network interfaces")?;
+    let mut gateways = gateways::watch().await.context("listing routes")?;
     let facts = desk.decide(&reading);
     let identity = Identity {
         node: desk.node.clone(),
@@ -64,6 +65,7 @@ async fn serve(args: &Standalone) -> anyhow::Result<()> {
     let table = interfaces.borrow_and_update().clone();
     let mut speaker = Speaker::start(identity, facts, &table, None)
         .context("starting the threads of the speaker")?;
+    speaker.use_witnesses(&gateways.borrow_and_update());
     speaker.begin();
     let mut control = Control::open();
     tracing::info!(node = args.node_name, manifests = %args.manifests.display(), "started");
@@ -79,6 +81,7 @@ async fn serve(args: &Standalone) -> anyhow::Result<()> {
             Ok(()) = interfaces.changed() => {
                 speaker.use_interfaces(&interfaces.borrow_and_update());
             }
+            Ok(()) = gateways.changed() => speaker.use_witnesses(&gateways.borrow_and_update()),
             keys = keys.changed() => speaker.use_keys(keys),
             Request::Leave(left) = control.next() => break Some(left),
             () = &mut terminated => break None,

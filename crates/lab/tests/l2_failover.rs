@@ -83,6 +83,20 @@ fn another_node_takes_over_when_the_owner_dies_and_keeps_the_address_when_it_ret
 }
 
 #[test]
+fn of_two_nodes_the_other_takes_over_although_it_has_nobody_to_ask() {
+    require!();
+    let manifests = Manifests::of_examples().unwrap();
+    let keep = |text: String| text.rsplit_once("---").unwrap().0.to_owned();
+    manifests.edit("nodes.yaml", keep).unwrap();
+    let cluster = Cluster::start(2, &binary().unwrap(), manifests.path(), "shop/web").unwrap();
+    let probe = cluster.probe(LIMIT).unwrap();
+    let first = owner(&cluster);
+    cluster.lan.crash(&first).unwrap();
+    probe.wait_answered(LIMIT).unwrap_or_else(|error| panic!("{error:#}\n{}", cluster.logs()));
+    assert_ne!(owner(&cluster), first);
+}
+
+#[test]
 fn an_address_that_is_taken_away_is_answered_by_nobody() {
     require!();
     let manifests = Manifests::of_examples().unwrap();

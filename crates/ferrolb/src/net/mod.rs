@@ -4,6 +4,7 @@
 //! | file | what |
 //! | --- | --- |
 //! | [`clock`] | the time, the only place that asks for it |
+//! | [`gateways`] | the default gateways, kept fresh by netlink |
 //! | [`interfaces`] | the table of network interfaces, kept fresh by netlink |
 //! | [`packet_socket`] | ARP or NDP frames of one interface (`AF_PACKET`) |
 //! | [`filter`] | which of these frames the kernel hands over |
@@ -14,6 +15,7 @@
 
 pub mod clock;
 pub mod filter;
+pub mod gateways;
 pub mod groups;
 pub mod inbox;
 pub mod interfaces;

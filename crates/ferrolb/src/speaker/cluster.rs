@@ -40,6 +40,7 @@ use crate::k8s::own_pod::own_pod;
 use crate::k8s::reference::Reference;
 use crate::metrics::{self, Config, Protocol, Update};
 use crate::net::clock::Clock;
+use crate::net::gateways;
 use crate::net::interfaces::{self, Interface};
 use crate::parse::live::Live;
 use crate::rivals::{self, Me};
@@ -88,6 +89,7 @@ async fn serve(args: &args::Speaker) -> anyhow::Result<()> {
     let namespace = args.namespace.clone().unwrap_or(own_namespace);
     let mut terminated = pin!(terminated()?);
     let mut interfaces = interfaces::watch().await.context("listing network interfaces")?;
+    let mut gateways = gateways::watch().await.context("listing routes")?;
     let node = NodeName(args.node_name.clone());
     let metrics = metrics::Speaker::new(node.clone()).context("making metrics")?;
     let (synced, is_ready) = watch::channel(false);
@@ -111,6 +113,7 @@ async fn serve(args: &args::Speaker) -> anyhow::Result<()> {
     let mut cluster = Cluster::new(identity, live, excluded, metrics, (written, recorder, warning));
     cluster.change(vec![Change::IgnoreExcludeLabel(args.ignore_exclude_lb)]).await;
     cluster.use_interfaces(&interfaces.borrow_and_update()).await?;
+    cluster.use_gateways(&gateways.borrow_and_update());
     let held = Arc::clone(&cluster.held);
     let mut batch = Vec::new();
     let mut control = Control::open();
@@ -123,6 +126,7 @@ async fn serve(args: &args::Speaker) -> anyhow::Result<()> {
                 let known = rivals.borrow_and_update().clone();
                 cluster.give_way(known.unwrap_or_default()).await?;
             }
+            Ok(()) = gateways.changed() => cluster.use_gateways(&gateways.borrow_and_update()),
             keys = keys.changed() => cluster.use_keys(keys),
             Ok(()) = interfaces.changed() => {
                 cluster.use_interfaces(&interfaces.borrow_and_update()).await?;
@@ -218,6 +222,7 @@ struct Cluster {
     live: Live,
     excluded: Excluded,
     interfaces: Vec<Interface>,
+    gateways: BTreeSet<IpAddr>,
     /// What is known before all is.
     facts: Facts,
     /// Once everything has been seen.
@@ -249,6 +254,7 @@ impl Cluster {
             live,
             excluded,
             interfaces: Vec::new(),
+            gateways: BTreeSet::new(),
             facts: Facts::default(),
             speaker: None,
             held: Arc::default(),
@@ -331,6 +337,7 @@ impl Cluster {
             Speaker::start(self.identity.clone(), facts, &self.interfaces, Some(observers))?;
         let remarks = remarks(&self.identity.keys, speaker.punctuality());
         self.written.reporter.remark(remarks.to_vec());
+        speaker.use_witnesses(&self.gateways);
         let effect = speaker.begin();
         tracing::info!(addresses = speaker.planner().plan().candidacies.len(), "all was seen");
         self.speaker = Some(speaker);
@@ -353,6 +360,13 @@ impl Cluster {
         self.identity.keys = keys.to_vec();
         if let Some(speaker) = &mut self.speaker {
             speaker.use_keys(keys);
+        }
+    }
+
+    fn use_gateways(&mut self, gateways: &BTreeSet<IpAddr>) {
+        self.gateways.clone_from(gateways);
+        if let Some(speaker) = &mut self.speaker {
+            speaker.use_witnesses(gateways);
         }
     }
 

@@ -46,6 +46,8 @@ pub struct Orders {
     pub candidacies: Option<Candidacies>,
     /// Where this node is on the LAN; `None` when it did not change.
     pub links: Option<Vec<Link>>,
+    /// Hosts that should answer on the LAN; `None` when they did not change.
+    pub witnesses: Option<BTreeSet<IpAddr>>,
     /// Who held what by the cluster's records; counts at the start.
     pub remembered: Option<BTreeMap<IpAddr, Station>>,
     /// What was heard on the LAN.
@@ -236,6 +238,9 @@ impl Mesh {
         }
         if let Some(links) = orders.links {
             self.ownership.handle(now, Input::Own(links));
+        }
+        if let Some(witnesses) = orders.witnesses {
+            self.ownership.handle(now, Input::Witnesses(witnesses));
         }
         for heard in orders.heard {
             self.ownership.handle(now, Input::Heard(heard));

@@ -134,6 +134,11 @@ impl Speaker {
         self.mesh.update(|orders| orders.keys = Some(keys.to_vec()));
     }
 
+    /// Names hosts that should answer whoever hears the LAN.
+    pub fn use_witnesses(&mut self, witnesses: &BTreeSet<IpAddr>) {
+        self.mesh.update(|orders| orders.witnesses = Some(witnesses.clone()));
+    }
+
     /// How well the heartbeats of this node can be trusted to be on time.
     pub fn punctuality(&self) -> Punctuality {
         self.punctuality

@@ -115,9 +115,17 @@ impl Ownership {
         !self.lan.witnesses.is_empty() || self.peers.values().any(|peer| !peer.links.is_empty())
     }
 
+    /// Whether there is anybody who ought to answer although one peer is dead. Of two speakers
+    /// without a gateway the one that is left has nobody to ask.
+    fn has_other_targets(&self) -> bool {
+        let with_links = self.peers.values().filter(|peer| !peer.links.is_empty());
+        !self.lan.witnesses.is_empty() || with_links.take(2).count() == 2
+    }
+
     /// Whether the LAN answered a moment ago, or cannot be asked.
     pub(super) fn has_evidence(&self) -> bool {
-        !self.can_ask() || self.lan.has_evidence(self.now, &self.settings) || !self.has_targets()
+        let is_heard = self.lan.has_evidence(self.now, &self.settings);
+        !self.can_ask() || is_heard || !self.has_other_targets()
     }
 
     pub(super) fn lan_deadline(&self) -> Option<Instant> {
