@@ -5,12 +5,13 @@ mod diff;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::net::IpAddr;
+use std::sync::Arc;
 
 use ipnet::IpNet;
 
 use crate::facts::bgp::Community;
-use crate::facts::lan::Announcing;
-use crate::names::{PeerName, ServiceName};
+use crate::facts::lan::Settings;
+use crate::names::{AdvertisementName, PeerName, ServiceName};
 use crate::owner::Order;
 use crate::reason::{Protocol, Silence};
 
@@ -40,8 +41,10 @@ pub struct Candidacy {
     pub order: Order,
     /// On which interfaces this node answers if it holds the address.
     pub interfaces: Interfaces,
-    /// How the LAN is told and asked about the address.
-    pub announcing: Announcing,
+    /// How the address is held, and how the LAN is told and asked about it.
+    pub settings: Arc<Settings>,
+    /// The L2Advertisement that says so.
+    pub settings_from: AdvertisementName,
 }
 
 /// Interfaces of one node.

@@ -1,6 +1,7 @@
 //! L2Advertisements: which pools which nodes announce on the LAN.
 
 mod announcements;
+mod holding;
 mod planned_moves;
 
 use std::ops::RangeInclusive;
@@ -50,6 +51,9 @@ fn fact(spec: &api::L2AdvertisementSpec, findings: &mut Findings) -> L2Advertise
         }
     }
     let announcing = announcements::read(spec, findings);
+    let policy = holding::policy(spec, findings);
+    let close_watch = holding::close_watch(&spec.close_watch, findings);
+    let moves = planned_moves::read(&spec.planned_moves);
     let mut list = |field, list| selector::read_list(list, field, findings);
     L2Advertisement {
         pools: spec.ip_address_pools.iter().cloned().map(PoolName).collect(),
@@ -58,6 +62,7 @@ fn fact(spec: &api::L2AdvertisementSpec, findings: &mut Findings) -> L2Advertise
         service_selectors: list("spec.serviceSelectors", &spec.service_selectors),
         preferred_nodes,
         interfaces: spec.interfaces.iter().cloned().collect(),
-        settings: Arc::new(Settings { announcing, ..planned_moves::read(&spec.planned_moves) }),
+        close_watch,
+        settings: Arc::new(Settings { announcing, policy, ..moves }),
     }
 }

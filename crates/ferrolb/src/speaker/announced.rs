@@ -97,7 +97,6 @@ impl Announced {
 mod tests {
     use std::sync::Arc;
 
-    use planner::facts::lan::Announcing;
     use planner::owner::Order;
     use planner::plan::Candidacy;
 
@@ -117,7 +116,8 @@ mod tests {
                     true => Interfaces::All,
                     false => Interfaces::Named(names),
                 },
-                announcing: Announcing::default(),
+                settings: Arc::default(),
+                settings_from: "all".into(),
             };
             (at(*last), candidacy)
         };

@@ -44,6 +44,8 @@ pub struct Orders {
     pub stations: Option<Stations>,
     /// What is different about addresses. The first that is not `None` is about all of them.
     pub candidacies: Option<Candidacies>,
+    /// How closely the others are watched; `None` when it did not change.
+    pub settings: Option<Settings>,
     /// Where this node is on the LAN; `None` when it did not change.
     pub links: Option<Vec<Link>>,
     /// Hosts that should answer on the LAN; `None` when they did not change.
@@ -137,7 +139,7 @@ pub fn start(
         let punctuality = punctuality();
         // Who asked is gone only with the process.
         let _ = tell.send(punctuality);
-        run(Mesh::new(clock, me, port, listeners, punctuality), &orders);
+        run(Mesh::new(clock, me, port, listeners), &orders);
     })?;
     let punctuality = told.recv().map_err(io::Error::other)?;
     Ok((thread, punctuality))
@@ -177,23 +179,13 @@ fn run(mut mesh: Mesh, orders: &Inbox<Orders>) {
 }
 
 impl Mesh {
-    fn new(
-        clock: Clock,
-        me: Station,
-        port: u16,
-        listeners: Listeners,
-        punctuality: Punctuality,
-    ) -> Self {
+    fn new(clock: Clock, me: Station, port: u16, listeners: Listeners) -> Self {
         let born = wall_micros();
-        let settings = match punctuality {
-            Punctuality::RealTime => Settings::DEFAULT,
-            Punctuality::BestEffort => Settings::WIDE,
-        };
         let Listeners { l2, held, metrics } = listeners;
         Self {
             clock,
             port,
-            ownership: Ownership::new(me.clone(), born, settings),
+            ownership: Ownership::new(me.clone(), born, Settings::DEFAULT),
             gate: Gate::new(Seal::new(me, born), metrics.clone()),
             wanted: None,
             candidacies: None,
@@ -213,6 +205,9 @@ impl Mesh {
         let now = self.clock.now();
         if let Some(keys) = orders.keys {
             self.gate.use_keys(now, keys);
+        }
+        if let Some(settings) = orders.settings {
+            self.ownership.handle(now, Input::Settings(settings));
         }
         if let Some(remembered) = orders.remembered {
             self.ownership.handle(now, Input::Remembered(remembered));

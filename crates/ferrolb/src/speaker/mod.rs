@@ -26,7 +26,7 @@ use anyhow::{Context as _, bail};
 use planner::announce::Planner;
 use planner::facts::{Change, Facts};
 use planner::names::NodeName;
-use planner::owner::Order;
+use planner::owner::{self, Order};
 use planner::plan::{Candidacy, Interfaces, PlanDiff};
 use proto::mesh::Station;
 use proto::mesh::ownership::{self, Link};
@@ -155,6 +155,7 @@ impl Speaker {
         self.l2.update(|orders| orders.interfaces = Some(self.interfaces.clone()));
         self.tell_ranges();
         self.tell_links();
+        self.tell_close_watch();
         self.tell_stations();
         Effect { diffs: Vec::new(), lacks: self.tell(&all) }
     }
@@ -163,14 +164,17 @@ impl Speaker {
     pub fn apply(&mut self, changes: Vec<Change>) -> Effect {
         let is_about_stations = changes.iter().any(|change| moves(self.planner.facts(), change));
         let is_about_ranges = changes.iter().any(|change| matches!(change, Change::Pool(..)));
-        let is_about_links = is_about_stations
-            || changes.iter().any(|change| matches!(change, Change::L2Advertisement(..)));
+        let is_about_advertisements =
+            changes.iter().any(|change| matches!(change, Change::L2Advertisement(..)));
         let diffs = self.planner.apply_all(changes);
         if is_about_ranges {
             self.tell_ranges();
         }
-        if is_about_links {
+        if is_about_stations || is_about_advertisements {
             self.tell_links();
+        }
+        if is_about_advertisements {
+            self.tell_close_watch();
         }
         if is_about_stations {
             self.tell_stations();
@@ -222,6 +226,20 @@ impl Speaker {
         }
     }
 
+    /// Tells how closely nodes watch one another.
+    fn tell_close_watch(&mut self) {
+        let default = match self.punctuality {
+            Punctuality::RealTime => ownership::Settings::DEFAULT,
+            Punctuality::BestEffort => ownership::Settings::WIDE,
+        };
+        let all = self.planner.facts().l2_advertisements.values();
+        let wanted = all.map(|one| one.close_watch.unwrap_or(default));
+        let patience = |watch: &ownership::Settings| watch.close_interval * watch.multiplier;
+        let closest = wanted.min_by_key(|watch| (patience(watch), watch.close_interval));
+        let closest = closest.unwrap_or(default);
+        self.mesh.update(|orders| orders.settings = Some(closest));
+    }
+
     /// Tells which addresses there may be.
     fn tell_ranges(&mut self) {
         let pools = self.planner.facts().pools.values();
@@ -240,7 +258,7 @@ impl Speaker {
             let candidacy = planned.map(|planned| ownership::Candidacy {
                 order: candidates(&planned.order, &mut self.names),
                 is_fit: is_fit(&self.interfaces, planned),
-                policy: ownership::Policy::default(),
+                policy: planned.settings.policy.clone(),
             });
             let lack = planned.and_then(|one| Lack::of(*at, one, &self.node, &self.interfaces));
             candidacies.insert(*at, candidacy);
@@ -311,8 +329,10 @@ fn moves(facts: &Facts, change: &Change) -> bool {
 
 /// Candidates as the mesh is told of them.
 fn candidates(order: &Order, names: &mut Names) -> Arc<[ownership::Candidate]> {
-    let candidate = |node| Some(ownership::Candidate { station: names.of(node)?, score: 0 });
-    order.iter().filter_map(candidate).collect()
+    let candidate = |one: owner::Candidate<'_>| {
+        Some(ownership::Candidate { station: names.of(one.node)?, score: one.score })
+    };
+    order.candidates().filter_map(candidate).collect()
 }
 
 /// Who there is, as the mesh of `node` is told.
@@ -346,8 +366,8 @@ impl Names {
 }
 
 fn scope(planned: &Candidacy) -> l2::Scope {
-    let Candidacy { interfaces, announcing, .. } = planned;
-    l2::Scope { interfaces: interfaces.clone(), announcing: *announcing }
+    let Candidacy { interfaces, settings, .. } = planned;
+    l2::Scope { interfaces: interfaces.clone(), announcing: settings.announcing }
 }
 
 /// Whether `node` may take the address over soon, and is to hear what the LAN says of it.
