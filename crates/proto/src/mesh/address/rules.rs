@@ -1,6 +1,7 @@
 //! The rules for one address: from the claims, the facts and the clock to one step.
 
 use std::net::IpAddr;
+use std::time::Duration;
 
 use super::{Address, Claimed, Mine, Situation, is_first, is_newer};
 use crate::mesh::Station;
@@ -26,6 +27,10 @@ const RELEASE_GRACE: u32 = 40;
 
 /// How long a live holder must be no candidate, or a worse one, before its claim is taken from it.
 const PREEMPT_AFTER: u32 = 40;
+
+/// The same for one who lost the address to a newer claim. Two nodes whose facts differ would take it
+/// from one another; facts that differ for longer than this are an outage.
+const PREEMPT_AGAIN: Duration = Duration::from_secs(30);
 
 /// How long a peer that is heard only on the LAN may announce the same address before the hash
 /// decides.
@@ -259,10 +264,14 @@ impl Address {
             Standing::Misplaced(_) | Standing::Vacant(_) if !may_claim => Step::Watch(None),
             Standing::Misplaced(why) => {
                 let since = *self.misplaced_since.get_or_insert(now);
-                if self.is_lost || self.rank(situation) > 0 {
+                if self.rank(situation) > 0 {
                     return Step::Watch(None);
                 }
-                self.claim_at(since + situation.settings.tenths(PREEMPT_AFTER), why, situation)
+                let patience = match self.is_lost {
+                    true => PREEMPT_AGAIN,
+                    false => situation.settings.tenths(PREEMPT_AFTER),
+                };
+                self.claim_at(since + patience, why, situation)
             }
             Standing::Vacant(why) => {
                 let since = *self.vacant_since.get_or_insert(now);
