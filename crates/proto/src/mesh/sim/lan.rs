@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use super::{Cluster, Flight, address, ms};
 use crate::l2::Mac;
-use crate::mesh::ownership::{Heard, Input, Ownership};
+use crate::mesh::ownership::{Heard, Input, Link, Ownership};
 use crate::time::Instant;
 
 /// Endpoints besides the nodes, counted from behind the last one.
@@ -22,8 +22,13 @@ pub(super) fn mac(index: usize) -> Mac {
     Mac([2, 0, 0, 0, a, b])
 }
 
-fn node_of(mac: Mac) -> usize {
+pub(super) fn node_of(mac: Mac) -> usize {
     usize::from(mac.0[4]) << 8 | usize::from(mac.0[5])
+}
+
+/// Where a node is on the LAN.
+pub(super) fn link(index: usize) -> Link {
+    Link { mac: mac(index), addresses: vec![host(index)] }
 }
 
 /// The own address of a node.
