@@ -319,7 +319,15 @@ impl Ownership {
                 Step::Wait(due) => break (due, true, false),
                 Step::Watch(due) => break (due, false, false),
                 Step::Seek => break (None, false, true),
-                _ => self.take(at, &mut address, step),
+                Step::Claim { .. }
+                | Step::Defend
+                | Step::Drop { .. }
+                | Step::Keep { .. }
+                | Step::Release { .. }
+                | Step::StandIn { .. }
+                | Step::StandDown { .. }
+                | Step::Yield { .. }
+                | Step::YieldUnheard { .. } => self.take(at, &mut address, step),
             }
         };
         address.due = due;

@@ -301,11 +301,10 @@ impl Peer {
             let since = if signs.is_silent { self.last.unwrap_or(now) } else { now };
             self.doubt.away_since = Some(since);
         }
-        self.fate = match self.doubt.fate(now, signs, settings) {
-            // Nobody asks any more, since it holds nothing.
-            Fate::Unknown if self.fate == Fate::Dead && signs.is_silent => Fate::Dead,
-            fate => fate,
-        };
+        let fate = self.doubt.fate(now, signs, settings);
+        // Nobody asks any more about a dead one, since it holds nothing.
+        let is_still_dead = fate == Fate::Unknown && self.fate == Fate::Dead && signs.is_silent;
+        self.fate = if is_still_dead { Fate::Dead } else { fate };
     }
 
     /// Since when its speaker is away.

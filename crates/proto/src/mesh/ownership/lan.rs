@@ -46,6 +46,9 @@ const ASKED_AT_ONCE: usize = 3;
 /// Addresses of one holder that are asked for at once: if it answers for one, its speaker lives.
 const HELD_ASKED: usize = 2;
 
+/// Where the addresses begin.
+const LOWEST: IpAddr = IpAddr::V4(std::net::Ipv4Addr::UNSPECIFIED);
+
 /// Ethernet addresses of peers that are remembered.
 const MAX_MACS: usize = 16_384;
 
@@ -255,7 +258,7 @@ impl Ownership {
         let Some(peer) = self.peers.get(station) else { return };
         let mut asks = own_addresses(peer);
         let macs = peer.links.iter().map(|link| link.mac).filter(|mac| *mac != Mac::BROADCAST);
-        let after = self.lan.cursor.unwrap_or(IpAddr::from([0, 0, 0, 0]));
+        let after = self.lan.cursor.unwrap_or(LOWEST);
         let held = peer.holdings.range(after..).chain(peer.holdings.range(..after));
         let held: Vec<_> = held.take(HELD_ASKED + 1).copied().collect();
         for at in held.iter().take(HELD_ASKED) {

@@ -241,7 +241,8 @@ impl Cluster {
                 let Some(engine) = &self.nodes[to].engine else { return };
                 let holds = engine.answering().contains(&address).then(|| mac(to));
                 let stands_in = self.nodes[to].standing_in.get(&address).copied();
-                if let Some(mac) = holds.or(stands_in.filter(|_| !is_unicast)) {
+                let stands_in = stands_in.filter(|_| !is_unicast);
+                if let Some(mac) = holds.or(stands_in) {
                     self.send_frame(to, from, Wire::Answer { address, mac });
                 }
                 let from = Mac([2, 1, 0, 0, 0, 0]);

@@ -65,13 +65,23 @@ fn a_deaf_node_does_not_claim() {
 #[test]
 fn a_holder_is_not_deaf_on_a_side_without_the_gateway() {
     let mut cluster = Cluster::up(5, &only(&[0, 1, 2, 3, 4]));
-    cluster.part(&[0, 1]);
+    cluster.part(&[0, 4]);
     for _ in 0..100 {
         cluster.run_for(ms(100));
         assert!(!cluster.engine(0).snapshot().is_deaf);
     }
-    assert_eq!(cluster.hands(x()), [0, 2], "one on each side");
+    assert_eq!(cluster.hands(x()), [0, 1], "one on each side");
     assert_eq!(cluster.tally(x()).claims.len(), 1);
+}
+
+#[test]
+fn a_holder_that_only_the_lan_hears_keeps_its_address() {
+    let mut cluster = Cluster::up(5, &only(&[0, 1, 2, 3, 4]));
+    cluster.part_mesh(&[0]);
+    cluster.run_for(ms(5_000));
+    assert_eq!((cluster.hands(x()), cluster.stand_ins(x())), (vec![0], vec![]));
+    let fate = cluster.engine(1).snapshot().peers[&station(0)].fate;
+    assert_eq!(fate, Fate::Unheard);
 }
 
 #[test]

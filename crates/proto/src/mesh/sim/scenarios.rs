@@ -195,6 +195,19 @@ fn a_holder_whose_peers_do_not_answer_announces_a_second_after_its_carrier_is_ba
 }
 
 #[test]
+fn an_heir_whose_carrier_is_back_takes_what_nobody_holds() {
+    let mut cluster = Cluster::up(2, &only(&[0, 1]));
+    cluster.unplug(1);
+    cluster.run_for(ms(1_000));
+    cluster.crash(0);
+    cluster.run_for(ms(1_000));
+    assert_eq!(cluster.hands(x()), []);
+    cluster.plug(1);
+    cluster.run_for(ms(1_100));
+    assert_eq!(cluster.hands(x()), [1]);
+}
+
+#[test]
 fn a_holder_that_loses_its_carrier_and_keeps_the_mesh_hands_over_at_once() {
     let mut cluster = Cluster::up(4, &only(&[0, 1, 2, 3]));
     cluster.step(0, Input::Own(Vec::new()));
