@@ -239,7 +239,11 @@ impl Address {
         self.rival.take_if(|(rival, _)| *rival == claimed.station);
         match self.claims.iter_mut().find(|old| old.station == claimed.station) {
             Some(old) => *old = claimed,
-            None => self.claims.push(claimed),
+            // There is one as a rule, and a speaker may know ten thousand addresses.
+            None => {
+                self.claims.reserve_exact(1);
+                self.claims.push(claimed);
+            }
         }
     }
 
@@ -385,6 +389,7 @@ impl Address {
         if self.moves.len() == MOVES {
             self.moves.remove(0);
         }
+        self.moves.reserve_exact(1);
         self.moves.push(Move { at: now, to: to.clone(), epoch, why });
     }
 

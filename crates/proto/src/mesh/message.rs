@@ -28,8 +28,8 @@ use crate::wire::{Reader, Truncated, sized};
 pub use parts::{Changes, Claim, Link, Position, State};
 
 /// The longest datagram, so that it is never cut to pieces once it is sealed: losing one piece would
-/// lose all, and firewalls drop pieces. Every link that carries IPv6 passes [`LEAST_MTU`] bytes, also
-/// within tunnels.
+/// lose all, and firewalls drop pieces. Every link that carries IPv6 passes 1280 bytes, also within
+/// tunnels.
 pub const MAX_DATAGRAM: usize = LEAST_MTU - HEADERS - seal::OVERHEAD;
 
 /// What every link passes (RFC 8200 section 5).

@@ -19,6 +19,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::Station;
+use super::message::Message;
 use super::ownership::{Candidacy, Candidate, Input, Output, Ownership, Policy};
 use super::ownership::{Settings, Why};
 use crate::l2::Mac;
@@ -102,6 +103,8 @@ pub(super) struct Cluster {
     loss_percent: u64,
     dice: u64,
     tallies: BTreeMap<IpAddr, Tally>,
+    /// The addresses that each node knows of; none: all.
+    known: Vec<BTreeSet<IpAddr>>,
     /// When engines asked to be woken.
     wakes: BTreeSet<(Instant, usize)>,
     lan: Lan,
@@ -146,6 +149,7 @@ impl Cluster {
             loss_percent: 0,
             dice: 0x9e37_79b9_7f4a_7c15,
             tallies: BTreeMap::new(),
+            known: vec![BTreeSet::new(); size],
             wakes: BTreeSet::new(),
             lan: Lan::new(size),
             longest: 0,
@@ -374,6 +378,7 @@ impl Cluster {
                     Flight::Datagram { from, to, bytes } => {
                         let from = self.names[from].clone();
                         if self.nodes[to].can_hear {
+                            let bytes = self.without_unknown(to, bytes);
                             self.step(to, Input::Datagram { from, bytes });
                         }
                     }
@@ -394,6 +399,19 @@ impl Cluster {
             self.tick_lan();
         }
         self.now = end;
+    }
+
+    /// Takes what a node does not know of out of a datagram to it: a thousand nodes that know of all
+    /// addresses would need too much memory.
+    fn without_unknown(&self, to: usize, bytes: Vec<u8>) -> Vec<u8> {
+        let known = &self.known[to];
+        if known.is_empty() {
+            return bytes;
+        }
+        let mut message = Message::decode(&bytes).unwrap();
+        let Some(changes) = &mut message.changes else { return bytes };
+        changes.claims.retain(|claim| known.contains(&claim.address));
+        message.encode()
     }
 
     fn next_event(&self) -> Option<Instant> {
