@@ -156,6 +156,9 @@ impl Ownership {
         let next = self.lan.asked_at.map(|at| at + settings.tenths(PAUSE));
         let uneasy = self.lan.last_any + settings.tenths(UNEASY);
         let is_holder = !self.answering.is_empty();
+        if !is_holder && self.lan.hearing == Hearing::Deaf {
+            return Some(self.now);
+        }
         let ask = is_holder.then(|| next.map_or(uneasy, |next| next.max(uneasy)));
         let deaf = Some(self.lan.deaf_at(settings)).filter(|_| is_holder && !self.lan.is_unsure());
         let seek = (!self.seekers.is_empty()).then_some(next).flatten();
@@ -224,6 +227,11 @@ impl Ownership {
                 self.lan.hearing = Hearing::Deaf;
                 self.hearing_changed();
             }
+        }
+        if self.answering.is_empty() && self.lan.hearing == Hearing::Deaf {
+            // Only a holder asks, so it would be deaf for good. Who claims needs an answer first.
+            self.lan.hearing = Hearing::Whole;
+            self.hearing_changed();
         }
         if !self.seekers.is_empty() {
             self.ask_for_evidence();

@@ -63,6 +63,22 @@ fn a_deaf_node_does_not_claim() {
 }
 
 #[test]
+fn a_node_that_was_deaf_and_holds_nothing_any_more_claims_once_it_hears_again() {
+    let mut cluster = Cluster::up(1, &only(&[0]));
+    cluster.set_hearing(0, false);
+    cluster.run_for(ms(1_000));
+    assert!(cluster.engine(0).snapshot().is_deaf);
+    cluster.tell(&Facts::new(), |_| Duration::ZERO);
+    cluster.run_for(ms(1_000));
+    cluster.tell(&only(&[0]), |_| Duration::ZERO);
+    cluster.run_for(ms(1_000));
+    assert_eq!(cluster.hands(x()), []);
+    cluster.heal();
+    cluster.run_for(ms(1_000));
+    assert_eq!(cluster.hands(x()), [0]);
+}
+
+#[test]
 fn a_holder_is_not_deaf_on_a_side_without_the_gateway() {
     let mut cluster = Cluster::up(5, &only(&[0, 1, 2, 3, 4]));
     cluster.part(&[0, 4]);

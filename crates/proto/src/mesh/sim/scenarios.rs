@@ -198,12 +198,18 @@ fn a_holder_whose_peers_do_not_answer_announces_a_second_after_its_carrier_is_ba
 fn an_heir_whose_carrier_is_back_takes_what_nobody_holds() {
     let mut cluster = Cluster::up(2, &only(&[0, 1]));
     cluster.unplug(1);
+    let mut facts = only(&[0, 1]);
+    facts.insert(address(1), Fact::of(&[1]));
+    cluster.tell(&facts, |_| Duration::ZERO);
     cluster.run_for(ms(1_000));
+    cluster.plug(1);
+    cluster.run_for(ms(500));
+    assert_eq!(cluster.hands(address(1)), [1]);
+    cluster.unplug(1);
     cluster.crash(0);
     cluster.run_for(ms(1_000));
-    assert_eq!(cluster.hands(x()), []);
     cluster.plug(1);
-    cluster.run_for(ms(1_100));
+    cluster.run_for(ms(1_300));
     assert_eq!(cluster.hands(x()), [1]);
 }
 
