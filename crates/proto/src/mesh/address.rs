@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::time::Duration;
 
-use super::ownership::{Candidacy, Fencing, Move, Settings, Why};
+use super::ownership::{Candidacy, CloseWatch, Fencing, Move, Settings, Why};
 use super::peer::{Fate, INTERESTED, Peer};
 use super::{Station, preference_hash};
 use crate::time::Instant;
@@ -66,6 +66,8 @@ pub(super) struct Outlook {
     pub(super) holder: Station,
     pub(super) epoch: u64,
     pub(super) place: Option<usize>,
+    /// How closely the holder is to be watched for this address.
+    pub(super) watch: CloseWatch,
 }
 
 /// All that is known about one address.
@@ -113,7 +115,8 @@ pub(super) struct Situation<'a> {
     pub(super) me: &'a Station,
     pub(super) peers: &'a BTreeMap<Station, Peer>,
     pub(super) ring: &'a Ring,
-    pub(super) settings: &'a Settings,
+    /// As this address has them.
+    pub(super) settings: Settings,
     /// All candidacies are known.
     pub(super) has_facts: bool,
     /// I know enough to claim.
@@ -236,7 +239,11 @@ impl Address {
         self.rival.take_if(|(rival, _)| *rival == claimed.station);
         match self.claims.iter_mut().find(|old| old.station == claimed.station) {
             Some(old) => *old = claimed,
-            None => self.claims.push(claimed),
+            // There is one as a rule, and a speaker may know ten thousand addresses.
+            None => {
+                self.claims.reserve_exact(1);
+                self.claims.push(claimed);
+            }
         }
     }
 
@@ -382,6 +389,7 @@ impl Address {
         if self.moves.len() == MOVES {
             self.moves.remove(0);
         }
+        self.moves.reserve_exact(1);
         self.moves.push(Move { at: now, to: to.clone(), epoch, why });
     }
 

@@ -59,9 +59,10 @@ impl Book {
         self.incarnation
     }
 
-    /// Continues as a later life; the claims stay.
+    /// Continues as a later life, which everybody is to learn of; the claims stay.
     pub(super) fn outlive(&mut self, incarnation: u64) {
         self.incarnation = self.incarnation.max(incarnation.saturating_add(1));
+        self.touch();
     }
 
     pub(super) fn links(&self) -> &[Link] {

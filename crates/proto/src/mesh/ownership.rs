@@ -37,7 +37,7 @@ pub use super::peer::Fate;
 pub use crate::l2::Heard;
 pub use api::{Ignored, Input, Output, Why};
 pub use phases::LEAVE_LIMIT;
-pub use settings::{Candidacy, Candidate, Fencing, OnConflict, Policy, Settings};
+pub use settings::{Candidacy, Candidate, CloseWatch, Fencing, OnConflict, Policy, Settings};
 pub use snapshot::{AddressStatus, Move, PeerStatus, Snapshot};
 
 /// Peers that are taken in before anybody says who they are. There are fewer nodes in any cluster.
@@ -260,17 +260,19 @@ impl Ownership {
 
     // Deciding.
 
-    fn situation(&self) -> Situation<'_> {
+    /// What the rules for one address look at besides that.
+    fn situation(&self, address: &Address) -> Situation<'_> {
+        let watch = address.candidacy().and_then(|facts| facts.policy.close_watch);
         Situation {
             now: self.now,
             me: &self.me,
             peers: &self.peers,
             ring: &self.ring,
-            settings: &self.settings,
+            settings: self.settings.watching(watch),
             has_facts: self.phase.has_facts(),
             is_started: self.phase == Phase::Running,
             is_leaving: self.phase.is_leaving(),
-            is_deaf: self.lan.is_deaf(),
+            is_deaf: self.lan.is_unsure(),
             has_evidence: self.has_evidence(),
             has_quorum: 2 * (self.peers.len() - self.silent + 1) > self.peers.len() + 1,
         }
@@ -324,12 +326,20 @@ impl Ownership {
             self.agenda.remove(&(due, at));
         }
         let (due, is_settled, is_seeking) = loop {
-            let step = address.step(at, &self.situation());
+            let step = address.step(at, &self.situation(&address));
             match step {
                 Step::Wait(due) => break (due, true, false),
                 Step::Watch(due) => break (due, false, false),
                 Step::Seek => break (None, false, true),
-                _ => self.take(at, &mut address, step),
+                Step::Claim { .. }
+                | Step::Defend
+                | Step::Drop { .. }
+                | Step::Keep { .. }
+                | Step::Release { .. }
+                | Step::StandIn { .. }
+                | Step::StandDown { .. }
+                | Step::Yield { .. }
+                | Step::YieldUnheard { .. } => self.take(at, &mut address, step),
             }
         };
         address.due = due;
@@ -378,7 +388,7 @@ impl Ownership {
             Step::YieldUnheard { to, epoch } => {
                 if let Some(peer) = self.peers.get_mut(&to) {
                     peer.note_hearsay(at);
-                    peer.speaker_answered(self.now, &self.settings);
+                    peer.speaker_answered(self.now, &peer.settings(self.settings));
                 }
                 self.touch(&to);
                 let state = State::Yielded { to: to.clone() };

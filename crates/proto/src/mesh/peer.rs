@@ -8,7 +8,7 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 use super::message::{Changes, Flags, Link, MAX_INTERVAL, Message, Position, Wish};
-use super::ownership::{Ignored, Settings};
+use super::ownership::{CloseWatch, Ignored, Settings};
 use crate::time::{Instant, earliest};
 pub use doubt::Fate;
 use doubt::{Doubt, Signs};
@@ -23,6 +23,9 @@ pub(super) const MAX_CLAIMS: usize = 32_768;
 /// Places in line for an address at which a node takes an interest in its holder. Those further
 /// back move up when the ones ahead of them fall silent.
 pub(super) const INTERESTED: usize = 6;
+
+/// Of these, the first who watch the holder closely.
+pub(super) const CLOSE: usize = 3;
 
 /// A word is missed after so many tenths of the interval that was declared.
 const LATE: u32 = 12;
@@ -84,11 +87,14 @@ pub(super) struct Peer {
     pub(super) holdings: BTreeSet<IpAddr>,
     /// Of these, how many I am interested in, by my place in line.
     pub(super) interests: [usize; INTERESTED],
+    /// How closely it is to be watched for those addresses, each with how many ask for that.
+    watches: BTreeMap<CloseWatch, usize>,
     /// How it is counted among those that are spoken to.
     pub(super) class: Class,
     pub(super) is_related: bool,
-    /// It is to be spoken to at the close interval until then, whatever it wishes.
+    /// It is to be spoken to closely until then, whatever it wishes, and how often.
     pub(super) close_until: Option<Instant>,
+    pub(super) close_interval: Duration,
     outbox: Outbox,
     /// When to look at it again, as the engine's agenda has it.
     pub(super) due: Option<Instant>,
@@ -116,9 +122,11 @@ impl Peer {
             told_fate: Fate::Dead,
             holdings: BTreeSet::new(),
             interests: [0; INTERESTED],
+            watches: BTreeMap::new(),
             class: Class::Silent,
             is_related: false,
             close_until: None,
+            close_interval: MAX_INTERVAL,
             outbox: Outbox::new(now),
             due: None,
         }
@@ -175,6 +183,34 @@ impl Peer {
     /// My place in line behind it, for the address where that matters most.
     pub(super) fn place(&self) -> Option<usize> {
         self.interests.iter().position(|count| *count > 0)
+    }
+
+    /// Counts an address that it holds, or no longer, by my place in line and how closely it is to
+    /// be watched for that.
+    pub(super) fn count_interest(&mut self, place: usize, watch: CloseWatch, is_added: bool) {
+        let count = |count: usize| if is_added { count + 1 } else { count.saturating_sub(1) };
+        if let Some(interest) = self.interests.get_mut(place) {
+            *interest = count(*interest);
+        }
+        if place < CLOSE {
+            let watches = self.watches.entry(watch).or_default();
+            *watches = count(*watches);
+            if *watches == 0 {
+                self.watches.remove(&watch);
+            }
+        }
+    }
+
+    /// The settings by which it would be watched: those of the address that asks for the most.
+    pub(super) fn wanted(&self, settings: Settings) -> Settings {
+        settings.watching(self.watches.keys().next().copied())
+    }
+
+    /// The settings by which it is watched: as far as the peer itself can keep to them.
+    pub(super) fn settings(&self, settings: Settings) -> Settings {
+        let watching = self.wanted(settings);
+        let declared = self.interval.min(settings.close_interval);
+        Settings { close_interval: watching.close_interval.max(declared), ..watching }
     }
 
     /// The next moment at which something is to be done about it.
@@ -265,11 +301,10 @@ impl Peer {
             let since = if signs.is_silent { self.last.unwrap_or(now) } else { now };
             self.doubt.away_since = Some(since);
         }
-        self.fate = match self.doubt.fate(now, signs, settings) {
-            // Nobody asks any more, since it holds nothing.
-            Fate::Unknown if self.fate == Fate::Dead && signs.is_silent => Fate::Dead,
-            fate => fate,
-        };
+        let fate = self.doubt.fate(now, signs, settings);
+        // Nobody asks any more about a dead one, since it holds nothing.
+        let is_still_dead = fate == Fate::Unknown && self.fate == Fate::Dead && signs.is_silent;
+        self.fate = if is_still_dead { Fate::Dead } else { fate };
     }
 
     /// Since when its speaker is away.
@@ -378,6 +413,11 @@ impl Peer {
     }
 
     // Speaking to it.
+
+    /// It is to be spoken to soon, whatever comes of what it said.
+    pub(super) fn answer_soon(&mut self, now: Instant) {
+        self.outbox.owe_ack(now, false);
+    }
 
     /// Takes in what the peer knows of my claims.
     pub(super) fn acknowledge(&mut self, ack: Position) {

@@ -19,8 +19,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::Station;
-use super::ownership::Why;
-use super::ownership::{Candidacy, Candidate, Input, Link, Output, Ownership, Policy, Settings};
+use super::message::Message;
+use super::ownership::{Candidacy, Candidate, Input, Output, Ownership, Policy};
+use super::ownership::{Settings, Why};
 use crate::l2::Mac;
 use crate::time::Instant;
 use lan::{Lan, Wire};
@@ -73,6 +74,10 @@ struct Node {
     can_speak: bool,
     /// For whom its speaker answers.
     standing_in: BTreeMap<IpAddr, Mac>,
+    /// Its interface has no carrier.
+    is_unplugged: bool,
+    /// Its wall clock, in microseconds at the start of time.
+    clock: u64,
     /// A stopped speaker that comes back then, by itself.
     returns_at: Option<Instant>,
 }
@@ -85,7 +90,8 @@ enum Flight {
 
 pub(super) struct Cluster {
     pub(super) now: Instant,
-    pub(super) settings: Settings,
+    /// Of each node, taken when its speaker starts.
+    pub(super) settings: Vec<Settings>,
     nodes: Vec<Node>,
     names: Vec<Station>,
     numbers: BTreeMap<Station, usize>,
@@ -97,6 +103,8 @@ pub(super) struct Cluster {
     loss_percent: u64,
     dice: u64,
     tallies: BTreeMap<IpAddr, Tally>,
+    /// The addresses that each node knows of; none: all.
+    known: Vec<BTreeSet<IpAddr>>,
     /// When engines asked to be woken.
     wakes: BTreeSet<(Instant, usize)>,
     lan: Lan,
@@ -123,12 +131,14 @@ impl Cluster {
             can_hear: true,
             can_speak: true,
             standing_in: BTreeMap::new(),
+            is_unplugged: false,
+            clock: 1_000_000_000,
             returns_at: None,
         };
         let names: Vec<_> = (0..size).map(station).collect();
         Self {
             now: Instant::START,
-            settings: Settings::DEFAULT,
+            settings: vec![Settings::DEFAULT; size],
             nodes: (0..size).map(node).collect(),
             numbers: names.iter().cloned().zip(0..).collect(),
             names,
@@ -139,6 +149,7 @@ impl Cluster {
             loss_percent: 0,
             dice: 0x9e37_79b9_7f4a_7c15,
             tallies: BTreeMap::new(),
+            known: vec![BTreeSet::new(); size],
             wakes: BTreeSet::new(),
             lan: Lan::new(size),
             longest: 0,
@@ -189,13 +200,7 @@ impl Cluster {
     }
 
     pub(super) fn start(&mut self, index: usize) {
-        // As the driver does it, from the clock, which never started at zero.
-        let micros = u64::try_from(self.now.since_start().as_micros()).unwrap();
-        self.start_with_incarnation(index, 1_000_000 + micros);
-    }
-
-    pub(super) fn start_with_incarnation(&mut self, index: usize, incarnation: u64) {
-        self.start_without_api(index, incarnation);
+        self.start_without_api(index);
         let hosts = |(number, name): (usize, &Station)| (name.clone(), vec![lan::host(number)]);
         let peers = self.names.iter().enumerate().map(hosts).collect();
         self.step(index, Input::Peers(peers));
@@ -206,13 +211,15 @@ impl Cluster {
     }
 
     /// Starts a speaker that knows only its own interfaces.
-    pub(super) fn start_without_api(&mut self, index: usize, incarnation: u64) {
-        let engine = Ownership::new(self.names[index].clone(), incarnation, self.settings);
+    pub(super) fn start_without_api(&mut self, index: usize) {
+        // As the driver does it, from the wall clock.
+        let micros = u64::try_from(self.now.since_start().as_micros()).unwrap();
+        let incarnation = self.nodes[index].clock + micros;
+        let engine = Ownership::new(self.names[index].clone(), incarnation, self.settings[index]);
         self.nodes[index].engine = Some(engine);
         self.nodes[index].is_up = true;
         self.nodes[index].returns_at = None;
-        let link = Link { mac: lan::mac(index), addresses: vec![lan::host(index)] };
-        self.step(index, Input::Own(vec![link]));
+        self.step(index, Input::Own(vec![lan::link(index)]));
         self.step(index, Input::Witnesses([lan::gateway()].into()));
     }
 
@@ -238,6 +245,17 @@ impl Cluster {
         }
     }
 
+    /// Ends the speaker, and starts it again after a while.
+    pub(super) fn bounce(&mut self, index: usize, after: Duration) {
+        self.kill(index);
+        self.nodes[index].returns_at = Some(self.now + after);
+    }
+
+    /// The wall clock of the node is set: it was at `micros` when time began.
+    pub(super) fn set_clock(&mut self, index: usize, micros: u64) {
+        self.nodes[index].clock = micros;
+    }
+
     /// Asks the speaker to leave; it is stopped as soon as it says so.
     pub(super) fn leave(&mut self, index: usize) {
         self.step(index, Input::Leave);
@@ -246,6 +264,24 @@ impl Cluster {
     /// Asks the speaker to end and to come back, as SIGTERM does; it is stopped when it says so.
     pub(super) fn restart(&mut self, index: usize) {
         self.step(index, Input::Restart);
+    }
+
+    /// Asks the speaker to end, and starts it again after a while.
+    pub(super) fn restart_for(&mut self, index: usize, pause: Duration) {
+        self.nodes[index].returns_at = Some(self.now + ms(100) + pause);
+        self.restart(index);
+    }
+
+    /// Whether a node could answer for an address by its own facts and those of now.
+    pub(super) fn is_able(&self, index: usize, at: IpAddr) -> bool {
+        let node = &self.nodes[index];
+        let Some(facts) = &node.facts else { return false };
+        let knows = facts.get(&at).is_some_and(|fact| fact.order.contains(&index));
+        let is_last = node.news.back().is_none_or(|(_, news)| news.get(&at) == facts.get(&at));
+        node.engine.as_ref().is_some_and(|engine| !engine.has_left())
+            && knows
+            && is_last
+            && !node.is_unfit
     }
 
     pub(super) fn set_unfit(&mut self, index: usize, is_unfit: bool) {
@@ -342,6 +378,7 @@ impl Cluster {
                     Flight::Datagram { from, to, bytes } => {
                         let from = self.names[from].clone();
                         if self.nodes[to].can_hear {
+                            let bytes = self.without_unknown(to, bytes);
                             self.step(to, Input::Datagram { from, bytes });
                         }
                     }
@@ -362,6 +399,19 @@ impl Cluster {
             self.tick_lan();
         }
         self.now = end;
+    }
+
+    /// Takes what a node does not know of out of a datagram to it: a thousand nodes that know of all
+    /// addresses would need too much memory.
+    fn without_unknown(&self, to: usize, bytes: Vec<u8>) -> Vec<u8> {
+        let known = &self.known[to];
+        if known.is_empty() {
+            return bytes;
+        }
+        let mut message = Message::decode(&bytes).unwrap();
+        let Some(changes) = &mut message.changes else { return bytes };
+        changes.claims.retain(|claim| known.contains(&claim.address));
+        message.encode()
     }
 
     fn next_event(&self) -> Option<Instant> {

@@ -66,7 +66,8 @@ impl Address {
             }
             false => None,
         };
-        Some(Outlook { holder, epoch: claimed.epoch, place })
+        let watch = situation.settings.close_watch();
+        Some(Outlook { holder, epoch: claimed.epoch, place, watch })
     }
 
     /// My place in line, when the holder cannot answer for itself.

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::{Address, Claimed, Mine, Situation, is_first, is_newer};
 use crate::mesh::Station;
-use crate::mesh::ownership::{Fencing, OnConflict, Why};
+use crate::mesh::ownership::{Fencing, OnConflict, Settings, Why};
 use crate::mesh::peer::{Fate, Peer};
 use crate::time::Instant;
 
@@ -277,10 +277,20 @@ impl Address {
                 let since = *self.vacant_since.get_or_insert(now);
                 let is_in_no_hurry = self.is_new() || why == Why::StandInOver;
                 let each = if is_in_no_hurry { MORE_PATIENCE } else { PATIENCE };
-                let patience = situation.settings.tenths(each) * self.rank(situation);
+                let each = situation.settings.tenths(each).max(self.pace_of_holder(at, situation));
+                let patience = each * self.rank(situation);
                 self.claim_at(since + patience, why, situation)
             }
         }
+    }
+
+    /// How often the holder spoke to me, if that was close: those ahead of me may have heard it last
+    /// so much later than I.
+    fn pace_of_holder(&self, at: IpAddr, situation: &Situation<'_>) -> Duration {
+        let holder = self.holder(at, situation);
+        let peer = holder.and_then(|claimed| situation.peers.get(&claimed.station));
+        let pace = peer.map_or(Duration::ZERO, Peer::interval);
+        if pace <= Settings::WIDE.close_interval { pace } else { Duration::ZERO }
     }
 
     /// Begins or ends to stand in. It goes on while those who may claim wait for one another.
@@ -309,7 +319,7 @@ impl Address {
     }
 
     fn claim_at(&mut self, at: Instant, why: Why, situation: &Situation<'_>) -> Step {
-        let settings = situation.settings;
+        let settings = &situation.settings;
         let is_fenced =
             self.candidacy.as_ref().is_some_and(|it| it.policy.fencing == Fencing::Quorum);
         let at = if is_fenced { at + settings.tenths(FENCE) } else { at };

@@ -32,8 +32,10 @@ pub enum Input {
     Heard(Heard),
     /// The speaker is about to stop: others shall take over. There is no way back.
     Leave,
-    /// The interfaces on which this node announces, whenever they may have changed. Until there is
-    /// one, nobody is asked anything and silence alone decides.
+    /// The interfaces with carrier on which this node announces, whenever they may have changed.
+    /// Until there is one, nobody is asked anything and silence alone decides. When the last one
+    /// goes, others shall take over at once; when one is back, what is still held is announced as
+    /// soon as no peer claims it.
     Own(Vec<Link>),
     /// All other speakers, whenever they may have changed, and the addresses at which their hosts
     /// can be asked on the LAN. This one may be among them.

@@ -20,7 +20,9 @@ impl Ownership {
         for link in &mut links {
             link.addresses.truncate(MAX_LINK_ADDRESSES);
         }
+        let could_ask = self.can_ask();
         self.book.set_links(links);
+        self.carrier_changed(could_ask);
     }
 
     pub(super) fn set_peers(&mut self, mut stations: BTreeMap<Station, Vec<IpAddr>>) {
@@ -91,10 +93,17 @@ impl Ownership {
             return Err(Ignored::Misnamed);
         }
         self.add_peer(from, Vec::new());
-        let peer = self.peers.get(from).ok_or(Ignored::UnknownStation)?;
+        let now = self.now;
+        let peer = self.peers.get_mut(from).ok_or(Ignored::UnknownStation)?;
         match peer.arrival(&message) {
             Arrival::New | Arrival::Overtaken => Ok(message),
-            Arrival::PastLife => Err(Ignored::PastLife),
+            Arrival::PastLife => {
+                // Its clock may have been set back: then it learns from the answer which of its
+                // lives is heard, and goes on as the next one.
+                peer.answer_soon(now);
+                self.touch(from);
+                Err(Ignored::PastLife)
+            }
             Arrival::Repeated => Err(Ignored::Repeated),
         }
     }
@@ -255,8 +264,9 @@ impl Ownership {
 
     /// Looks at a peer: whether it fell silent, what it no longer claims, what became of it.
     pub(super) fn attend(&mut self, station: &Station) {
-        let (now, settings) = (self.now, self.settings);
+        let now = self.now;
         let Some(peer) = self.peers.get_mut(station) else { return };
+        let settings = peer.settings(self.settings);
         let is_silent_now = peer.is_silent_now(now, &settings);
         let swept = peer.sweep();
         if is_silent_now {

@@ -46,11 +46,30 @@ const ASKED_AT_ONCE: usize = 3;
 /// Addresses of one holder that are asked for at once: if it answers for one, its speaker lives.
 const HELD_ASKED: usize = 2;
 
+/// Where the addresses begin.
+const LOWEST: IpAddr = IpAddr::V4(std::net::Ipv4Addr::UNSPECIFIED);
+
 /// Ethernet addresses of peers that are remembered.
 const MAX_MACS: usize = 16_384;
 
 /// How much rarer a node declares itself deaf that was wrong about it: nobody may be there.
 const MAX_DOUBT: u32 = 256;
+
+/// How long a holder whose carrier is back listens for peers that are not heard, before it announces.
+const RETURN: u32 = 200;
+
+/// What this node hears of the LAN.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum Hearing {
+    Whole,
+    /// Nothing, although somebody was asked.
+    Deaf,
+    /// Nothing: there is no interface with carrier any more.
+    Cut,
+    /// There is one again since the first moment. Until the second at most the peers are listened
+    /// to, who may have taken over what is held here.
+    Returning(Instant, Instant),
+}
 
 /// The LAN as this node hears it.
 pub(super) struct Lan {
@@ -58,7 +77,7 @@ pub(super) struct Lan {
     last_any: Instant,
     answered_at: Option<Instant>,
     asked_at: Option<Instant>,
-    is_deaf: bool,
+    hearing: Hearing,
     /// How much longer than usual to wait before being deaf.
     doubt: u32,
     pub(super) witnesses: BTreeSet<IpAddr>,
@@ -75,7 +94,7 @@ impl Lan {
             last_any: Instant::START,
             answered_at: None,
             asked_at: None,
-            is_deaf: false,
+            hearing: Hearing::Whole,
             doubt: 1,
             witnesses: BTreeSet::new(),
             macs: BTreeMap::new(),
@@ -85,8 +104,14 @@ impl Lan {
         }
     }
 
+    /// Whether nothing is heard, as peers are to know.
     pub(super) fn is_deaf(&self) -> bool {
-        self.is_deaf
+        matches!(self.hearing, Hearing::Deaf | Hearing::Cut)
+    }
+
+    /// Whether that is so, or was until a moment ago.
+    pub(super) fn is_unsure(&self) -> bool {
+        self.hearing != Hearing::Whole
     }
 
     pub(super) fn has_evidence(&self, now: Instant, settings: &Settings) -> bool {
@@ -129,6 +154,9 @@ impl Ownership {
     }
 
     pub(super) fn lan_deadline(&self) -> Option<Instant> {
+        if let Hearing::Returning(_, until) = self.lan.hearing {
+            return Some(until);
+        }
         if !self.can_ask() {
             return None;
         }
@@ -136,8 +164,11 @@ impl Ownership {
         let next = self.lan.asked_at.map(|at| at + settings.tenths(PAUSE));
         let uneasy = self.lan.last_any + settings.tenths(UNEASY);
         let is_holder = !self.answering.is_empty();
+        if !is_holder && self.lan.hearing == Hearing::Deaf {
+            return Some(self.now);
+        }
         let ask = is_holder.then(|| next.map_or(uneasy, |next| next.max(uneasy)));
-        let deaf = Some(self.lan.deaf_at(settings)).filter(|_| is_holder && !self.lan.is_deaf);
+        let deaf = Some(self.lan.deaf_at(settings)).filter(|_| is_holder && !self.lan.is_unsure());
         let seek = (!self.seekers.is_empty()).then_some(next).flatten();
         let is_starting = matches!(self.phase, Phase::Starting { .. });
         let start = self.lan.start_at.filter(|_| is_starting);
@@ -148,22 +179,50 @@ impl Ownership {
     /// Something was heard, from wherever.
     pub(super) fn note_hearing(&mut self) {
         self.lan.last_any = self.now;
-        if self.lan.is_deaf {
-            self.lan.is_deaf = false;
+        if self.lan.hearing == Hearing::Deaf {
+            self.lan.hearing = Hearing::Whole;
             self.lan.doubt = (self.lan.doubt * 2).min(MAX_DOUBT);
             self.hearing_changed();
         }
     }
 
     fn hearing_changed(&mut self) {
-        self.book.touch();
-        for at in self.answering.clone() {
-            self.reconsider(at);
+        self.line_up_soon();
+        self.change_course();
+    }
+
+    /// The interfaces with carrier may be others. A holder that loses the last one hands over at
+    /// once; when one is back it listens first.
+    pub(super) fn carrier_changed(&mut self, could_ask: bool) {
+        self.lan.hearing = match (could_ask, self.can_ask()) {
+            (true, false) => Hearing::Cut,
+            (false, true) if self.lan.hearing == Hearing::Cut => {
+                let until = self.now + self.settings.tenths(RETURN);
+                Hearing::Returning(self.now, until)
+            }
+            (true, true) | (false, _) => return,
+        };
+        self.lan.last_any = self.now;
+        self.hearing_changed();
+    }
+
+    /// Ends to listen when every peer that may hold something was heard. Then hosts are told what
+    /// is still held: switches may have forgotten where it is.
+    fn end_return(&mut self) {
+        let Hearing::Returning(since, until) = self.lan.hearing else { return };
+        let is_heard = |peer: &Peer| peer.is_synced() && peer.last() > Some(since);
+        if until > self.now && !self.peers.values().all(is_heard) {
+            return;
         }
+        self.lan.hearing = Hearing::Whole;
+        self.hearing_changed();
+        let held = self.answering.iter().copied().map(Output::Announce);
+        self.outputs.extend(held);
     }
 
     /// Asks what is due.
     pub(super) fn listen(&mut self) {
+        self.end_return();
         if !self.can_ask() {
             return;
         }
@@ -172,10 +231,15 @@ impl Ownership {
             if self.lan.last_any + self.settings.tenths(UNEASY) <= now {
                 self.ask_for_evidence();
             }
-            if !self.lan.is_deaf && self.lan.deaf_at(&self.settings) <= now {
-                self.lan.is_deaf = true;
+            if !self.lan.is_unsure() && self.lan.deaf_at(&self.settings) <= now {
+                self.lan.hearing = Hearing::Deaf;
                 self.hearing_changed();
             }
+        }
+        if self.answering.is_empty() && self.lan.hearing == Hearing::Deaf {
+            // Only a holder asks, so it would be deaf for good. Who claims needs an answer first.
+            self.lan.hearing = Hearing::Whole;
+            self.hearing_changed();
         }
         if !self.seekers.is_empty() {
             self.ask_for_evidence();
@@ -210,7 +274,7 @@ impl Ownership {
         let Some(peer) = self.peers.get(station) else { return };
         let mut asks = own_addresses(peer);
         let macs = peer.links.iter().map(|link| link.mac).filter(|mac| *mac != Mac::BROADCAST);
-        let after = self.lan.cursor.unwrap_or(IpAddr::from([0, 0, 0, 0]));
+        let after = self.lan.cursor.unwrap_or(LOWEST);
         let held = peer.holdings.range(after..).chain(peer.holdings.range(..after));
         let held: Vec<_> = held.take(HELD_ASKED + 1).copied().collect();
         for at in held.iter().take(HELD_ASKED) {
@@ -237,7 +301,7 @@ impl Ownership {
 
     /// Two holders that the mesh keeps apart notice one another only by what they announce.
     fn repeat_announcements(&mut self) {
-        if self.silent == 0 || self.answering.is_empty() || self.lan.is_deaf {
+        if self.silent == 0 || self.answering.is_empty() || self.lan.is_unsure() {
             self.lan.repeat_at = None;
             return;
         }
@@ -300,10 +364,10 @@ impl Ownership {
             Some(station) => {
                 let Some(peer) = self.peers.get_mut(&station) else { return };
                 if of_host(peer) {
-                    peer.host_answered(now, &self.settings);
+                    peer.host_answered(now, &peer.settings(self.settings));
                     self.learn_mac(&station, address, mac);
                 } else if is_ours {
-                    peer.speaker_answered(now, &self.settings);
+                    peer.speaker_answered(now, &peer.settings(self.settings));
                     self.hear_of_unclaimed(address, &station);
                 }
                 self.touch(&station);
@@ -376,7 +440,7 @@ impl Ownership {
             return;
         }
         let holder = address.outlook.as_ref().map(|outlook| outlook.holder.clone());
-        peer.speaker_answered(now, &self.settings);
+        peer.speaker_answered(now, &peer.settings(self.settings));
         self.touch(&station);
         let is_live = |holder: &Station| {
             let fate = self.peers.get(holder).map(|peer| peer.fate);

@@ -165,9 +165,14 @@ impl Ownership {
         }
     }
 
-    /// Tells all others, and looks again at all that it changes.
     fn enter(&mut self, phase: Phase) {
         self.phase = phase;
+        self.change_course();
+    }
+
+    /// What I may hold, or stand in for, is another from now on: all are told, and all that may be
+    /// concerned is looked at again.
+    pub(super) fn change_course(&mut self) {
         self.book.touch();
         for at in self.answering.clone() {
             self.reconsider(at);

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::mesh::Station;
+use crate::mesh::message::MAX_INTERVAL;
 
 /// How fast the whole mesh is.
 ///
@@ -16,15 +17,37 @@ pub struct Settings {
     pub close_interval: Duration,
     /// Declared intervals without a word after which a peer is silent.
     pub multiplier: u32,
+    /// The shortest interval that this host's scheduler can keep to, whatever an address or a peer
+    /// asks for.
+    pub least_interval: Duration,
 }
 
 impl Settings {
-    /// Three times 50 ms: a dead holder is replaced in 100 to 160 ms.
-    pub const DEFAULT: Self = Self { close_interval: Duration::from_millis(50), multiplier: 3 };
-    /// Three times 10 ms, for threads that run with real-time priority.
-    pub const TUNED: Self = Self { close_interval: Duration::from_millis(10), multiplier: 3 };
-    /// Three times 100 ms, for threads that must wait for others.
-    pub const WIDE: Self = Self { close_interval: Duration::from_millis(100), multiplier: 3 };
+    /// Three times 50 ms, and 10 ms where an address asks for it: for threads that run with
+    /// real-time priority. A dead holder is replaced in 100 to 160 ms.
+    pub const DEFAULT: Self = Self {
+        close_interval: Duration::from_millis(50),
+        multiplier: 3,
+        least_interval: Duration::from_millis(10),
+    };
+    /// Three times 100 ms and never less, for threads that must wait for others.
+    pub const WIDE: Self = Self {
+        close_interval: Duration::from_millis(100),
+        multiplier: 3,
+        least_interval: Duration::from_millis(100),
+    };
+
+    /// The settings for an address that asks to be watched like this.
+    pub(in crate::mesh) fn watching(self, watch: Option<CloseWatch>) -> Self {
+        let Some(CloseWatch { interval, multiplier }) = watch else { return self };
+        let close_interval = interval.clamp(self.least_interval, MAX_INTERVAL);
+        Self { close_interval, multiplier: multiplier.max(1), ..self }
+    }
+
+    /// How closely these settings watch.
+    pub(in crate::mesh) fn close_watch(&self) -> CloseWatch {
+        CloseWatch { interval: self.close_interval, multiplier: self.multiplier }
+    }
 
     /// So many tenths of the close interval.
     pub(in crate::mesh) fn tenths(&self, count: u32) -> Duration {
@@ -80,6 +103,8 @@ pub struct Policy {
     pub fencing: Fencing,
     /// What is done about a host that is no speaker and uses the address.
     pub on_conflict: OnConflict,
+    /// How closely its holder is watched; `None`: as in the whole mesh.
+    pub close_watch: Option<CloseWatch>,
 }
 
 impl Default for Policy {
@@ -89,8 +114,19 @@ impl Default for Policy {
             stand_in_time: Duration::from_secs(30),
             fencing: Fencing::None,
             on_conflict: OnConflict::Defend,
+            close_watch: None,
         }
     }
+}
+
+/// How closely the holder of an address is watched by those who come after it.
+#[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
+pub struct CloseWatch {
+    /// How often it is heard, in whole milliseconds. Nobody speaks more often than its
+    /// [`Settings::least_interval`].
+    pub interval: Duration,
+    /// Intervals without a word after which it is silent.
+    pub multiplier: u32,
 }
 
 /// Who may hold an address when the cluster is in parts.

@@ -86,7 +86,7 @@ impl Ownership {
         };
         let address = |(at, address): (&IpAddr, &Address)| {
             let holder = self.holder_of(*at, address);
-            let situation = self.situation();
+            let situation = self.situation(address);
             let after = holder.as_ref().map_or(&self.me, |(station, _)| station);
             let heirs = address.heirs(*at, after, &situation).take(HEIRS).cloned().collect();
             let mine = address.standing_in().map(|_| self.me.clone());
@@ -117,7 +117,7 @@ impl Ownership {
         match address.mine() {
             Some(mine) => Some((self.me.clone(), mine.epoch)),
             None => {
-                let claimed = address.holder(at, &self.situation())?;
+                let claimed = address.holder(at, &self.situation(address))?;
                 Some((claimed.station.clone(), claimed.epoch))
             }
         }

@@ -10,7 +10,8 @@ use std::time::Duration;
 
 use super::{Address, Output, Ownership, Peer, Station};
 use crate::mesh::message::{MAX_INTERVAL, Message, Wish};
-use crate::mesh::peer::{Class, INTERESTED, Occasion};
+use crate::mesh::ownership::Settings;
+use crate::mesh::peer::{CLOSE, Class, INTERESTED, Occasion};
 use crate::time::Instant;
 
 /// In tenths of the close interval: how often a peer is spoken to that nothing much depends on.
@@ -18,9 +19,6 @@ const IDLE: u32 = 200;
 
 /// How often a silent one is, and one that would like to watch closely and is not the next.
 const SLOW: u32 = 50;
-
-/// Heirs that watch a holder closely.
-const CLOSE: usize = 3;
 
 /// Heirs that a new holder speaks to closely before it knows that they wish it, and for how long.
 const UNASKED: usize = 4;
@@ -98,7 +96,7 @@ impl Ownership {
 
     /// Notes who holds the address and where I stand in line, for those who are counted by it.
     pub(super) fn update_outlook(&mut self, at: IpAddr, address: &mut Address) {
-        let outlook = address.look(at, &self.situation());
+        let outlook = address.look(at, &self.situation(address));
         if outlook == address.outlook {
             return;
         }
@@ -125,8 +123,8 @@ impl Ownership {
             } else {
                 peer.holdings.remove(&at);
             }
-            if let Some(count) = outlook.place.and_then(|place| peer.interests.get_mut(place)) {
-                *count = if is_added { *count + 1 } else { count.saturating_sub(1) };
+            if let Some(place) = outlook.place {
+                peer.count_interest(place, outlook.watch, is_added);
             }
             self.touched.insert(outlook.holder);
         }
@@ -175,11 +173,16 @@ impl Ownership {
 
     /// A new holder speaks closely to those who will watch it, without being asked.
     pub(super) fn speak_closely_to_heirs(&mut self, at: IpAddr, address: &Address) {
-        let until = self.now + self.settings.tenths(UNASKED_FOR);
-        let situation = self.situation();
+        let now = self.now;
+        let until = now + self.settings.tenths(UNASKED_FOR);
+        let situation = self.situation(address);
+        let interval = situation.settings.close_interval;
         let heirs = address.heirs(at, &self.me, &situation).take(UNASKED);
         for heir in heirs.cloned().collect::<Vec<_>>() {
             if let Some(peer) = self.peers.get_mut(&heir) {
+                let closest = peer.close_until.filter(|until| *until > now);
+                let closest = closest.map_or(MAX_INTERVAL, |_| peer.close_interval);
+                peer.close_interval = closest.min(interval);
                 peer.close_until = Some(until);
                 self.touched.insert(heir);
             }
@@ -193,7 +196,8 @@ impl Ownership {
         let close = self.settings.close_interval;
         match peer.place() {
             Some(place) if place < CLOSE => {
-                Wish { interval: close, rank: u8::try_from(place).unwrap_or(u8::MAX) }
+                let interval = peer.wanted(self.settings).close_interval;
+                Wish { interval, rank: u8::try_from(place).unwrap_or(u8::MAX) }
             }
             // Without a majority the address is to be let go at once.
             _ if !self.fenced.is_empty() => Wish { interval: close, rank: 0 },
@@ -201,11 +205,15 @@ impl Ownership {
         }
     }
 
+    fn is_close_unasked(&self, peer: &Peer) -> bool {
+        peer.close_until.is_some_and(|until| until > self.now)
+    }
+
     fn class(&self, peer: &Peer) -> Class {
         let is_wished = peer.wish.interval < self.settings.tenths(IDLE);
         if peer.is_silent() {
             Class::Silent
-        } else if peer.close_until.is_some_and(|until| until > self.now) {
+        } else if self.is_close_unasked(peer) {
             Class::Close(0)
         } else if is_wished {
             Class::Close(usize::from(peer.wish.rank).min(INTERESTED))
@@ -217,7 +225,7 @@ impl Ownership {
     }
 
     /// How often a peer of this class is spoken to.
-    fn pace(&self, class: Class, wish: Wish) -> Duration {
+    fn pace(&self, class: Class, peer: &Peer) -> Duration {
         let traffic = &self.traffic;
         let idle = self.settings.tenths(IDLE);
         let all = u32::try_from(self.peers.len()).unwrap_or(u32::MAX);
@@ -225,22 +233,31 @@ impl Ownership {
             Class::Silent => {
                 self.settings.tenths(SLOW).max(share(traffic.count(class), SILENT_BUDGET))
             }
-            Class::Close(rank) => {
-                let ahead = (0..=rank).map(|rank| traffic.count(Class::Close(rank))).sum();
-                let is_paid_for = share(ahead, CLOSE_BUDGET) <= self.settings.close_interval;
-                match rank == 0 || is_paid_for {
-                    true => match wish.interval < idle {
-                        true => self.settings.close_interval.max(wish.interval),
-                        false => self.settings.close_interval,
-                    },
-                    false => self.settings.tenths(SLOW),
-                }
-            }
+            Class::Close(rank) => self.close_pace(rank, peer),
             Class::Related | Class::Other if share(all, RELATED_BUDGET) <= idle => idle,
             Class::Related => idle.max(share(traffic.count(class), RELATED_BUDGET)),
             Class::Other => idle.max(share(traffic.count(class), OTHER_BUDGET)),
         };
         interval.min(MAX_INTERVAL)
+    }
+
+    /// How often a peer is spoken to that watches me closely.
+    fn close_pace(&self, rank: usize, peer: &Peer) -> Duration {
+        let Settings { close_interval, least_interval, .. } = self.settings;
+        let wished = match self.is_close_unasked(peer) {
+            true => peer.wish.interval.min(peer.close_interval),
+            false => peer.wish.interval,
+        };
+        let wished = wished.max(least_interval);
+        let ahead = (0..=rank).map(|rank| self.traffic.count(Class::Close(rank))).sum();
+        let is_paid_for = |interval| share(ahead, CLOSE_BUDGET) <= interval;
+        if is_paid_for(wished) {
+            wished
+        } else if rank == 0 || is_paid_for(close_interval) {
+            wished.max(close_interval)
+        } else {
+            wished.max(self.settings.tenths(SLOW))
+        }
     }
 
     // Speaking.
@@ -253,9 +270,9 @@ impl Ownership {
 
     fn schedule(&mut self, station: &Station) {
         self.unschedule(station);
-        let (now, settings) = (self.now, self.settings);
+        let now = self.now;
         let Some(peer) = self.peers.get_mut(station) else { return };
-        peer.due = peer.deadline(now, &settings);
+        peer.due = peer.deadline(now, &peer.settings(self.settings));
         if let Some(due) = peer.due {
             self.peer_agenda.insert((due, station.clone()));
         }
@@ -292,15 +309,17 @@ impl Ownership {
             self.traffic.count_out(old);
             self.traffic.count_in(class);
         }
-        let (interval, wish) = (self.pace(class, peer.wish), self.wish(peer));
+        let (interval, wish) = (self.pace(class, peer), self.wish(peer));
         let flags = self.traffic.flags;
+        let close_interval = self.settings.close_interval.min(interval);
+        let settings = Settings { close_interval, ..self.settings };
         let Some(peer) = self.peers.get_mut(station) else { return };
         peer.class = class;
         let occasion = Occasion {
             now: self.now,
             book: &self.book,
             me: &self.me,
-            settings: &self.settings,
+            settings: &settings,
             interval,
             wish,
             jitter,

@@ -21,6 +21,10 @@ const RETRY: u32 = 4;
 const QUICK_RETRIES: u32 = 3;
 const LATER_RETRY: u32 = 20;
 
+/// A silent peer is told of a change as often as that if it is spoken to that often: only when few
+/// are silent.
+const OFTEN: u32 = 50;
+
 /// How long an acknowledgement may wait for more of the same burst.
 const ACK_DELAY: Duration = Duration::from_millis(5);
 
@@ -146,6 +150,10 @@ impl Outbox {
             datagrams = self.fill_window(occasion, acked, room);
         } else if is_time || self.offered < book.version() {
             // It may hear without being heard. One datagram each time is what that is worth.
+            let is_paid_for = occasion.interval <= occasion.settings.tenths(OFTEN);
+            if self.offered < book.version() && is_paid_for {
+                self.repeats = QUICK_RETRIES + 1;
+            }
             self.offered = book.version();
             datagrams.push(Some(book.changes(acked, room).0));
         }

@@ -1,6 +1,6 @@
 //! What happens to the wires.
 
-use super::Cluster;
+use super::{Cluster, Input, lan};
 
 impl Cluster {
     /// Cuts the mesh in both directions between every node of `some` and every other one.
@@ -50,9 +50,29 @@ impl Cluster {
         self.nodes[index].can_speak = can_speak;
     }
 
+    /// The interface of a node loses its carrier.
+    pub(super) fn unplug(&mut self, index: usize) {
+        self.set_hearing(index, false);
+        self.set_speaking(index, false);
+        self.nodes[index].is_unplugged = true;
+        self.step(index, Input::Own(Vec::new()));
+    }
+
+    pub(super) fn plug(&mut self, index: usize) {
+        self.set_hearing(index, true);
+        self.set_speaking(index, true);
+        self.nodes[index].is_unplugged = false;
+        self.step(index, Input::Own(vec![lan::link(index)]));
+    }
+
     /// Mends all wires.
     pub(super) fn heal(&mut self) {
         self.mark();
+        for index in
+            (0..self.size()).filter(|index| self.nodes[*index].is_unplugged).collect::<Vec<_>>()
+        {
+            self.plug(index);
+        }
         self.cut.clear();
         self.loss_percent = 0;
         self.lan.heal();

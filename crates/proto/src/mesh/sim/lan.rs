@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use super::{Cluster, Flight, address, ms};
 use crate::l2::Mac;
-use crate::mesh::ownership::{Heard, Input, Ownership};
+use crate::mesh::ownership::{Heard, Input, Link, Ownership};
 use crate::time::Instant;
 
 /// Endpoints besides the nodes, counted from behind the last one.
@@ -22,8 +22,13 @@ pub(super) fn mac(index: usize) -> Mac {
     Mac([2, 0, 0, 0, a, b])
 }
 
-fn node_of(mac: Mac) -> usize {
+pub(super) fn node_of(mac: Mac) -> usize {
     usize::from(mac.0[4]) << 8 | usize::from(mac.0[5])
+}
+
+/// Where a node is on the LAN.
+pub(super) fn link(index: usize) -> Link {
+    Link { mac: mac(index), addresses: vec![host(index)] }
 }
 
 /// The own address of a node.
@@ -236,7 +241,8 @@ impl Cluster {
                 let Some(engine) = &self.nodes[to].engine else { return };
                 let holds = engine.answering().contains(&address).then(|| mac(to));
                 let stands_in = self.nodes[to].standing_in.get(&address).copied();
-                if let Some(mac) = holds.or(stands_in.filter(|_| !is_unicast)) {
+                let stands_in = stands_in.filter(|_| !is_unicast);
+                if let Some(mac) = holds.or(stands_in) {
                     self.send_frame(to, from, Wire::Answer { address, mac });
                 }
                 let from = Mac([2, 1, 0, 0, 0, 0]);

@@ -1,11 +1,15 @@
 //! Stories with figures: what clients notice of each fault, over many seeds.
 //!
-//! `FERROLB_SEEDS` says how many seeds each story is told with, and the table is printed. In plain
-//! test runs there are a few.
+//! In a debug build there are a few seeds a story; in a release build as many as in the simulation
+//! that the rules were found with, and the table that is printed has its figures.
 
 use super::*;
 
-/// Limits of one story; times in milliseconds, the 99th percentile over the seeds.
+/// Seeds of each story.
+const SEEDS: u64 = if cfg!(debug_assertions) { 2 } else { 60 };
+
+/// Limits of one story: the figures of that simulation, so that these engines do as well or better.
+/// Times are in milliseconds, the 99th percentile over the seeds.
 struct Story {
     name: &'static str,
     tell: fn(&mut Cluster),
@@ -62,8 +66,7 @@ fn restart(cluster: &mut Cluster, index: usize, from: u64, to: u64) {
 fn back_without_api(cluster: &mut Cluster) {
     cluster.kill(0);
     wait(cluster, 300, 20_000);
-    let micros = u64::try_from(cluster.now.since_start().as_micros()).unwrap();
-    cluster.start_without_api(0, 1_000_000 + micros);
+    cluster.start_without_api(0);
     cluster.run_for(ms(38_000));
 }
 
@@ -81,6 +84,12 @@ fn some(cluster: &mut Cluster) -> Vec<usize> {
             return some;
         }
     }
+}
+
+fn two(cluster: &mut Cluster) -> (usize, usize) {
+    let size = u64::try_from(cluster.size()).unwrap();
+    let [a, by] = [cluster.roll(size), 1 + cluster.roll(size - 1)];
+    (usize::try_from(a).unwrap(), usize::try_from((a + by) % size).unwrap())
 }
 
 fn deafen(cluster: &mut Cluster, index: usize) {
@@ -105,25 +114,25 @@ const STORIES: &[Story] = &[
     Story {
         name: "the holder's node crashes",
         tell: |it| crash(it, 1),
-        unanswered: 168,
-        outage: 172,
+        unanswered: 161,
+        outage: 163,
         doubled: 0,
         moves: 100,
     },
     Story {
         name: "holder and heir crash",
         tell: |it| crash(it, 2),
-        unanswered: 218,
-        outage: 222,
-        doubled: 2,
+        unanswered: 211,
+        outage: 213,
+        doubled: 0,
         moves: 100,
     },
     Story {
         name: "holder and two heirs crash",
         tell: |it| crash(it, 3),
-        unanswered: 270,
-        outage: 274,
-        doubled: 2,
+        unanswered: 262,
+        outage: 268,
+        doubled: 0,
         moves: 100,
     },
     Story {
@@ -134,8 +143,8 @@ const STORIES: &[Story] = &[
                 it.run_for(ms(3_000));
             }
         },
-        unanswered: 168,
-        outage: 172,
+        unanswered: 161,
+        outage: 165,
         doubled: 0,
         moves: 400,
     },
@@ -147,32 +156,32 @@ const STORIES: &[Story] = &[
             it.start(0);
             it.run_for(ms(9_000));
         },
-        unanswered: 168,
-        outage: 172,
+        unanswered: 161,
+        outage: 163,
         doubled: 0,
         moves: 100,
     },
     Story {
         name: "a speaker is killed",
         tell: |it| kill(it, 300, 20_000),
-        unanswered: 150,
-        outage: 5,
+        unanswered: 143,
+        outage: 0,
         doubled: 0,
         moves: 0,
     },
     Story {
         name: "it is killed and at once back",
         tell: |it| kill(it, 10, 250),
-        unanswered: 150,
-        outage: 5,
+        unanswered: 143,
+        outage: 0,
         doubled: 0,
         moves: 0,
     },
     Story {
         name: "a speaker is killed without the API",
         tell: back_without_api,
-        unanswered: 150,
-        outage: 5,
+        unanswered: 143,
+        outage: 0,
         doubled: 0,
         moves: 0,
     },
@@ -183,7 +192,7 @@ const STORIES: &[Story] = &[
             it.run_for(ms(8_000));
         },
         unanswered: 0,
-        outage: 5,
+        outage: 0,
         doubled: 0,
         moves: 0,
     },
@@ -197,7 +206,7 @@ const STORIES: &[Story] = &[
             it.run_for(ms(12_000));
         },
         unanswered: 0,
-        outage: 5,
+        outage: 0,
         doubled: 0,
         moves: 0,
     },
@@ -210,7 +219,7 @@ const STORIES: &[Story] = &[
             it.run_for(ms(12_000));
         },
         unanswered: 0,
-        outage: 140,
+        outage: 132,
         doubled: 0,
         moves: 100,
     },
@@ -222,8 +231,8 @@ const STORIES: &[Story] = &[
             it.crash(0);
             it.run_for(ms(12_000));
         },
-        unanswered: 168,
-        outage: 172,
+        unanswered: 143,
+        outage: 132,
         doubled: 0,
         moves: 100,
     },
@@ -237,8 +246,8 @@ const STORIES: &[Story] = &[
             it.start(0);
             it.run_for(ms(8_000));
         },
-        unanswered: 150,
-        outage: 5,
+        unanswered: 143,
+        outage: 3,
         doubled: 0,
         moves: 0,
     },
@@ -253,8 +262,8 @@ const STORIES: &[Story] = &[
             it.start(1);
             it.run_for(ms(12_000));
         },
-        unanswered: 150,
-        outage: 5,
+        unanswered: 141,
+        outage: 3,
         doubled: 0,
         moves: 0,
     },
@@ -264,8 +273,8 @@ const STORIES: &[Story] = &[
             it.kill(0);
             it.run_for(ms(45_000));
         },
-        unanswered: 150,
-        outage: 5,
+        unanswered: 143,
+        outage: 3,
         doubled: 0,
         moves: 100,
     },
@@ -274,15 +283,14 @@ const STORIES: &[Story] = &[
         tell: |it| {
             it.record(x(), 0);
             for index in all(it) {
-                it.kill(index);
-                let back = it.now + ms(300 + it.roll(1_200));
-                it.nodes[index].returns_at = Some(back);
+                let pause = ms(300 + it.roll(1_200));
+                it.bounce(index, pause);
             }
             it.run_for(ms(14_000));
         },
         unanswered: 1_005,
-        outage: 5,
-        doubled: 2,
+        outage: 0,
+        doubled: 1,
         moves: 10,
     },
     Story {
@@ -292,8 +300,8 @@ const STORIES: &[Story] = &[
             it.run_for(ms(12_000));
         },
         unanswered: 0,
-        outage: 5,
-        doubled: 8,
+        outage: 0,
+        doubled: 6,
         moves: 100,
     },
     Story {
@@ -303,16 +311,16 @@ const STORIES: &[Story] = &[
             it.run_for(ms(12_000));
         },
         unanswered: 0,
-        outage: 5,
+        outage: 0,
         doubled: 8,
         moves: 100,
     },
     Story {
         name: "a part around the holder",
         tell: |it| part(it, &[0]),
-        unanswered: 168,
-        outage: 172,
-        doubled: 131,
+        unanswered: 160,
+        outage: 162,
+        doubled: 94,
         moves: 100,
     },
     Story {
@@ -325,7 +333,7 @@ const STORIES: &[Story] = &[
             it.run_for(ms(7_000));
         },
         unanswered: 0,
-        outage: 5,
+        outage: 0,
         doubled: 0,
         moves: 0,
     },
@@ -337,31 +345,35 @@ const STORIES: &[Story] = &[
             it.crash(0);
             it.run_for(ms(10_000));
         },
-        unanswered: 168,
-        outage: 172,
+        unanswered: 130,
+        outage: 132,
         doubled: 0,
         moves: 100,
     },
     Story {
         name: "one direction is cut",
         tell: |it| {
-            let (a, b) = if it.roll(2) == 0 { (0, 1) } else { (1, 0) };
+            let (a, b) = match it.roll(10) {
+                0..7 if it.roll(2) == 0 => (0, 1),
+                0..7 => (1, 0),
+                _ => two(it),
+            };
             it.cut_one_way(a, b);
             wait(it, 3_000, 20_000);
             it.heal();
             it.run_for(ms(8_000));
         },
         unanswered: 0,
-        outage: 5,
-        doubled: 5,
-        moves: 100,
+        outage: 0,
+        doubled: 0,
+        moves: 38,
     },
     Story {
         name: "the holder is deaf",
         tell: |it| deafen(it, 0),
-        unanswered: 230,
-        outage: 232,
-        doubled: 333,
+        unanswered: 212,
+        outage: 214,
+        doubled: 325,
         moves: 100,
     },
     Story {
@@ -372,9 +384,9 @@ const STORIES: &[Story] = &[
             deafen(it, heir);
         },
         unanswered: 0,
-        outage: 5,
-        doubled: 2,
-        moves: 14,
+        outage: 0,
+        doubled: 1,
+        moves: 13,
     },
     Story {
         name: "the holder is mute",
@@ -384,9 +396,9 @@ const STORIES: &[Story] = &[
             it.heal();
             it.run_for(ms(8_000));
         },
-        unanswered: 168,
-        outage: 172,
-        doubled: 131,
+        unanswered: 160,
+        outage: 168,
+        doubled: 0,
         moves: 100,
     },
     Story {
@@ -398,7 +410,7 @@ const STORIES: &[Story] = &[
             it.run_for(ms(10_000));
         },
         unanswered: 0,
-        outage: 5,
+        outage: 0,
         doubled: 0,
         moves: 0,
     },
@@ -411,8 +423,8 @@ const STORIES: &[Story] = &[
             it.run_for(ms(10_000));
         },
         unanswered: 0,
-        outage: 5,
-        doubled: 97,
+        outage: 0,
+        doubled: 21,
         moves: 22,
     },
     Story {
@@ -428,8 +440,8 @@ const STORIES: &[Story] = &[
             });
         },
         unanswered: 0,
-        outage: 5,
-        doubled: 10,
+        outage: 0,
+        doubled: 8,
         moves: 292,
     },
     Story {
@@ -446,9 +458,161 @@ const STORIES: &[Story] = &[
             });
         },
         unanswered: 0,
-        outage: 5,
+        outage: 0,
+        doubled: 7,
+        moves: 157,
+    },
+    Story {
+        name: "holder and three heirs crash",
+        tell: |it| crash(it, 4),
+        unanswered: 2_931,
+        outage: 2_933,
+        doubled: 0,
+        moves: 102,
+    },
+    Story {
+        name: "holder and four heirs crash",
+        tell: |it| crash(it, 5),
+        unanswered: 2_939,
+        outage: 2_941,
+        doubled: 0,
+        moves: 102,
+    },
+    Story {
+        name: "a crashed node returns without the API",
+        tell: |it| {
+            it.crash(0);
+            it.run_for(ms(5_000));
+            it.start_without_api(0);
+            it.run_for(ms(9_000));
+        },
+        unanswered: 161,
+        outage: 163,
+        doubled: 0,
+        moves: 100,
+    },
+    Story {
+        name: "two that crash return",
+        tell: |it| {
+            it.crash(0);
+            it.crash(1);
+            it.run_for(ms(6_000));
+            it.start(0);
+            wait(it, 0, 50);
+            it.start(1);
+            it.run_for(ms(10_000));
+        },
+        unanswered: 211,
+        outage: 218,
+        doubled: 0,
+        moves: 100,
+    },
+    Story {
+        name: "records are wrong after a crash",
+        tell: |it| {
+            it.crash(0);
+            it.run_for(ms(4_000));
+            it.record(x(), 0);
+            wait(it, 0, 2_000);
+            it.start(0);
+            it.run_for(ms(9_000));
+        },
+        unanswered: 160,
+        outage: 162,
+        doubled: 0,
+        moves: 100,
+    },
+    Story {
+        name: "a drain and a crash of the next",
+        tell: |it| {
+            it.set_unfit(0, true);
+            wait(it, 0, 100);
+            it.crash(1);
+            it.run_for(ms(12_000));
+        },
+        unanswered: 161,
+        outage: 163,
+        doubled: 4,
+        moves: 200,
+    },
+    Story {
+        name: "all nodes start after a crash of all",
+        tell: |it| {
+            it.record(x(), 0);
+            for index in all(it) {
+                it.crash(index);
+                let pause = ms(3_500 + it.roll(3_000));
+                it.bounce(index, pause);
+            }
+            it.run_for(ms(18_000));
+        },
+        unanswered: 1_005,
+        outage: 1_007,
+        doubled: 0,
+        moves: 20,
+    },
+    Story {
+        name: "any parts",
+        tell: |it| {
+            let some = some(it);
+            part(it, &some);
+        },
+        unanswered: 5_704,
+        outage: 5_704,
+        doubled: 184,
+        moves: 90,
+    },
+    Story {
+        name: "a third of everything is lost, and the holder crashes",
+        tell: |it| {
+            it.lose_everywhere(30);
+            it.run_for(ms(2_000));
+            it.crash(0);
+            it.run_for(ms(12_000));
+            it.heal();
+            it.run_for(ms(6_000));
+        },
+        unanswered: 159,
+        outage: 0,
+        doubled: 22,
+        moves: 122,
+    },
+    Story {
+        name: "the only candidate changes",
+        tell: |it| {
+            let size = it.size();
+            change_candidates(it, |_, round| Fact::of(&[(round + 1) % size]));
+        },
+        unanswered: 0,
+        outage: 0,
+        doubled: 5,
+        moves: 520,
+    },
+    Story {
+        name: "the holder is no candidate and learns it last",
+        tell: |it| {
+            let order: Vec<_> = (1..it.size()).collect();
+            let late = |index| if index == 0 { ms(19_000) } else { Duration::ZERO };
+            it.tell(&only(&order), late);
+            it.run_for(ms(27_000));
+        },
+        unanswered: 0,
+        outage: 0,
+        doubled: 7,
+        moves: 100,
+    },
+    Story {
+        name: "the carrier of the holder is lost",
+        tell: |it| {
+            it.unplug(0);
+            it.run_for(ms(10_000));
+            it.plug(0);
+            it.run_for(ms(8_000));
+        },
+        unanswered: 160,
+        outage: 168,
         doubled: 10,
-        moves: 250,
+        moves: 100,
     },
 ];
 
@@ -471,13 +635,11 @@ fn percentile(values: &mut [u64]) -> u64 {
 
 #[test]
 fn clients_notice_no_more_than_the_figures_say() {
-    let count = std::env::var("FERROLB_SEEDS").ok().and_then(|it| it.parse().ok()).unwrap_or(2);
-    let only = std::env::var("FERROLB_STORY").unwrap_or_default();
     let mut failures = Vec::new();
-    for story in STORIES.iter().filter(|story| story.name.contains(&only)) {
+    for story in STORIES {
         let [mut unanswered, mut outage, mut doubled] = [const { Vec::new() }; 3];
         let (mut moves, mut worst) = (0, [(0, 0); 3]);
-        for seed in 0..count {
+        for seed in 0..SEEDS {
             let mut cluster = cluster(story, seed);
             (story.tell)(&mut cluster);
             let (noticed, tally) = (cluster.noticed(), cluster.tally(x()));
@@ -498,7 +660,7 @@ fn clients_notice_no_more_than_the_figures_say() {
             }
         }
         let most = [percentile(&mut unanswered), percentile(&mut outage), percentile(&mut doubled)];
-        let seeds = usize::try_from(count).unwrap();
+        let seeds = usize::try_from(SEEDS).unwrap();
         let mean = moves * 100 / seeds;
         println!(
             "{:36} unanswered {:4}  outage {:4}  two {:4}  moves {}.{:02}  worst {worst:?}",
