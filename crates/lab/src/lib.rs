@@ -49,4 +49,4 @@ pub use netns::Netns;
 pub use probe::Probe;
 pub use process::Process;
 pub use report::{Outage, Report};
-pub use topology::{Host, Lan, Node};
+pub use topology::{Fault, Host, Lan, Node};

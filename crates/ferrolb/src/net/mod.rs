@@ -5,6 +5,7 @@
 //! | --- | --- |
 //! | [`addresses`] | addresses of the interface that a connection leaves by |
 //! | [`clock`] | the time, the only place that asks for it |
+//! | [`gateways`] | the default gateways, kept fresh by netlink |
 //! | [`interfaces`] | the table of network interfaces, kept fresh by netlink |
 //! | [`packet_socket`] | ARP or NDP frames of one interface (`AF_PACKET`) |
 //! | [`filter`] | which of these frames the kernel hands over |
@@ -19,6 +20,7 @@
 pub mod addresses;
 pub mod clock;
 pub mod filter;
+pub mod gateways;
 pub mod groups;
 pub mod http_status;
 pub mod inbox;

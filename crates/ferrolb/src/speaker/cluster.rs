@@ -27,6 +27,7 @@ use tokio::task::JoinSet;
 use super::announced::{Announced, News};
 use super::beside::Beside;
 use super::bgp_extras;
+use super::control::{Control, Request};
 use super::data_plane;
 use super::excluded::{self, Excluded};
 use super::fitness::summary;
@@ -34,8 +35,8 @@ use super::held::{Held, Holding};
 use super::mesh::Punctuality;
 use super::routed::Routed;
 use super::{
-    Effect, Given, Identity, Keys, Lack, Observers, Speaker, Unfit, Verdict, bgp, may_answer_arp,
-    touched,
+    Effect, Ending, Given, Identity, Keys, Lack, Observers, Speaker, Unfit, Verdict, bgp,
+    may_answer_arp, touched,
 };
 use crate::api::{ServiceBGPStatus, ServiceL2Status};
 use crate::args;
@@ -49,6 +50,7 @@ use crate::k8s::own_pod::own_pod;
 use crate::k8s::reference::Reference;
 use crate::metrics::{self, Config, Protocol, Update};
 use crate::net::clock::Clock;
+use crate::net::gateways;
 use crate::net::interfaces::{self, Interface};
 use crate::parse::live::Live;
 use crate::rivals::{self, Me};
@@ -97,6 +99,7 @@ async fn serve(args: &args::Speaker) -> anyhow::Result<()> {
     let namespace = args.namespace.clone().unwrap_or(own_namespace);
     let mut terminated = pin!(terminated()?);
     let mut interfaces = interfaces::watch().await.context("listing network interfaces")?;
+    let mut gateways = gateways::watch().await.context("listing routes")?;
     let node = NodeName(args.node_name.clone());
     let metrics = metrics::Speaker::new(node.clone()).context("making metrics")?;
     let (synced, is_ready) = watch::channel(false);
@@ -120,17 +123,21 @@ async fn serve(args: &args::Speaker) -> anyhow::Result<()> {
     let mut cluster = Cluster::new(identity, live, excluded, metrics, (written, recorder, warning));
     cluster.change(vec![Change::IgnoreExcludeLabel(args.ignore_exclude_lb)]).await;
     cluster.use_interfaces(&interfaces.borrow_and_update()).await?;
+    cluster.use_gateways(&gateways.borrow_and_update());
     let held = Arc::clone(&cluster.held);
     let mut data_plane = data_plane::watch(args.data_plane_check, args.kube_proxy_healthz);
     let mut batch = Vec::new();
-    loop {
+    let mut control = Control::open();
+    let left = loop {
         tokio::select! {
-            () = &mut terminated => break,
+            () = &mut terminated => break None,
+            Request::Leave(left) = control.next() => break Some(left),
             edits = held.changed() => cluster.hold(&edits).await,
             Ok(()) = rivals.changed() => {
                 let known = rivals.borrow_and_update().clone().unwrap_or_default();
                 cluster.give_way(known).await?;
             }
+            Ok(()) = gateways.changed() => cluster.use_gateways(&gateways.borrow_and_update()),
             keys = keys.changed() => cluster.use_keys(keys),
             Ok(()) = data_plane.changed() => {
                 let verdict = *data_plane.borrow_and_update();
@@ -148,10 +155,25 @@ async fn serve(args: &args::Speaker) -> anyhow::Result<()> {
         }
         let has_begun = cluster.speaker.is_some();
         synced.send_if_modified(|synced| !std::mem::replace(synced, has_begun) && has_begun);
-    }
-    tracing::info!("leaving: the other nodes take over");
+    };
+    let ending = match &left {
+        Some(_) => {
+            tracing::info!("leaving: the other nodes take over");
+            Ending::HandOver
+        }
+        None => {
+            tracing::info!("stopping: the other nodes answer in the name of this one for a while");
+            Ending::Restart
+        }
+    };
     if let Some(speaker) = cluster.speaker {
-        tokio::task::spawn_blocking(|| speaker.leave()).await.context("handing over")?;
+        let end = move || speaker.end(ending);
+        tokio::task::spawn_blocking(end).await.context("handing over")?;
+    }
+    if let Some(left) = left {
+        // Who asked may be gone.
+        let _ = left.send(());
+        control.idle(terminated).await;
     }
     drop(servers);
     Ok(())
@@ -216,6 +238,7 @@ struct Cluster {
     excluded: Excluded,
     interfaces: Vec<Interface>,
     data_plane: Verdict,
+    gateways: BTreeSet<IpAddr>,
     /// What is known before all is.
     facts: Facts,
     /// Once everything has been seen.
@@ -250,6 +273,7 @@ impl Cluster {
             excluded,
             interfaces: Vec::new(),
             data_plane: Verdict::Unseen,
+            gateways: BTreeSet::new(),
             facts: Facts::default(),
             speaker: None,
             held: Arc::default(),
@@ -336,6 +360,7 @@ impl Cluster {
         };
         let mut speaker =
             Speaker::start(self.identity.clone(), facts, &self.interfaces, Some(observers))?;
+        speaker.use_witnesses(&self.gateways);
         let effect = speaker.begin();
         speaker.use_data_plane(self.data_plane);
         let plan = speaker.planner().plan();
@@ -363,6 +388,13 @@ impl Cluster {
         self.identity.keys = keys.to_vec();
         if let Some(speaker) = &mut self.speaker {
             speaker.use_keys(keys);
+        }
+    }
+
+    fn use_gateways(&mut self, gateways: &BTreeSet<IpAddr>) {
+        self.gateways.clone_from(gateways);
+        if let Some(speaker) = &mut self.speaker {
+            speaker.use_witnesses(gateways);
         }
     }
 

@@ -5,17 +5,18 @@
 //! derives what each interface answers for; there is no second path for "stop answering". What is
 //! heard goes to the mesh.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::io;
 use std::net::IpAddr;
 use std::os::fd::AsFd;
 use std::sync::Arc;
 use std::thread::{self, JoinHandle};
+use std::time::Duration;
 
 use planner::facts::lan::Announcing;
 use planner::interfaces::Interfaces;
 use proto::l2::{Arrival, Heard, Input, Mac, Output, Voice};
-use proto::time::earliest;
+use proto::time::{Instant, earliest};
 
 use super::held::Holding;
 use super::mesh;
@@ -32,6 +33,10 @@ use port::Port;
 /// What the mesh was not told yet of what was heard. More than that is of no use to it: what counts
 /// is said again.
 const HEARD_WAITING: usize = 1_024;
+
+/// How often the mesh is told that hosts ask for what is held. One question in this time shows that
+/// the LAN is heard; there may be 100,000 a second.
+const QUESTIONS_TOLD: Duration = Duration::from_millis(20);
 
 /// What the thread is told. What is `None` or not named did not change.
 #[derive(Debug, Default)]
@@ -88,6 +93,8 @@ struct Ports {
     interfaces: Vec<Interface>,
     filter: Filter,
     listeners: Listeners,
+    /// When the mesh was told last that hosts ask.
+    questions_told: Option<Instant>,
 }
 
 /// Starts the thread. It ends when it is told to.
@@ -110,6 +117,7 @@ pub fn start(
         interfaces: Vec::new(),
         filter: Filter::default(),
         listeners,
+        questions_told: None,
     };
     thread::Builder::new().name(String::from("l2")).spawn(move || run(ports, &orders))
 }
@@ -180,6 +188,7 @@ impl Ports {
                     Some(Holding::Inherited | Holding::Lost) => {
                         (Some(Voice::Own), Arrival::TakenOver)
                     }
+                    Some(Holding::Resumed) => (Some(Voice::Own), Arrival::Resumed),
                     None => {
                         let station = self.standing_in.get(&address);
                         (station.map(|mac| Voice::StandingInFor(*mac)), Arrival::TakenOver)
@@ -236,7 +245,10 @@ impl Ports {
 
     fn flush(&mut self) {
         let mut counts: BTreeMap<IpAddr, Counts> = BTreeMap::new();
-        let mut heard = Vec::new();
+        let mut heard = HashSet::new();
+        let now = self.clock.now();
+        let mut is_question_due =
+            self.questions_told.is_none_or(|told| now - told >= QUESTIONS_TOLD);
         for port in self.ports.values_mut() {
             while let Some(output) = port.poll() {
                 let interface = port.name();
@@ -251,6 +263,10 @@ impl Ports {
                     Output::Answered { address, to } => {
                         counts.entry(address).or_default().answered += 1;
                         tracing::debug!(interface, %address, %to, "answered");
+                        if std::mem::take(&mut is_question_due) {
+                            heard.insert(Heard::Question { address, from: to });
+                            self.questions_told = Some(now);
+                        }
                     }
                     Output::Announced { address, frames } => {
                         counts.entry(address).or_default().announced += u64::from(frames);
@@ -258,7 +274,7 @@ impl Ports {
                     }
                     Output::Heard(what) => {
                         tell(interface, what);
-                        heard.push(what);
+                        heard.insert(what);
                     }
                     Output::Join(group) => port.join(group),
                     Output::Leave(group) => port.leave(group),

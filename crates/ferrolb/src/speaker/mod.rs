@@ -9,12 +9,14 @@ mod beside;
 pub mod bgp;
 mod bgp_extras;
 pub mod cluster;
+pub mod control;
 mod data_plane;
 mod excluded;
 mod fitness;
 pub mod held;
 mod keys;
 pub mod l2;
+mod links;
 pub mod mesh;
 mod routed;
 
@@ -28,9 +30,10 @@ use anyhow::{Context as _, bail};
 use planner::announce::Planner;
 use planner::facts::{Change, Facts};
 use planner::names::NodeName;
+use planner::owner::{self, Order};
 use planner::plan::{Candidacy, PlanDiff};
 use proto::mesh::Station;
-use proto::mesh::ownership;
+use proto::mesh::ownership::{self, Link};
 use proto::mesh::seal::Key;
 
 use crate::metrics;
@@ -47,6 +50,11 @@ use mesh::Punctuality;
 pub use data_plane::{Check, Verdict};
 pub use fitness::{Lack, Unfit};
 pub use keys::{Given, Keys};
+pub use mesh::Ending;
+
+/// Candidates of an address, from the first, that listen to what the LAN says of it. Each is in the
+/// multicast groups of its IPv6 addresses for that, so it cannot be all nodes.
+const FOLLOWERS: usize = 6;
 
 /// Who a speaker is.
 #[derive(Clone, Debug)]
@@ -89,6 +97,7 @@ pub struct Speaker {
     node: NodeName,
     planner: Planner,
     interfaces: Vec<Interface>,
+    links: Option<Vec<Link>>,
     names: Names,
     lacks: BTreeMap<IpAddr, Lack>,
     data_plane: Verdict,
@@ -133,10 +142,12 @@ impl Speaker {
         let planner = Planner::new(node.clone(), facts);
         let (names, lacks) = (Names::default(), BTreeMap::new());
         let interfaces = interfaces.to_vec();
+        let links = None;
         Ok(Self {
             node,
             planner,
             interfaces,
+            links,
             names,
             lacks,
             data_plane: Verdict::Unseen,
@@ -154,6 +165,11 @@ impl Speaker {
         self.mesh.update(|orders| orders.keys = Some(keys.to_vec()));
     }
 
+    /// Names hosts that should answer whoever hears the LAN.
+    pub fn use_witnesses(&mut self, witnesses: &BTreeSet<IpAddr>) {
+        self.mesh.update(|orders| orders.witnesses = Some(witnesses.clone()));
+    }
+
     /// How well the heartbeats of this node can be trusted to be on time.
     pub fn punctuality(&self) -> Punctuality {
         self.punctuality
@@ -169,6 +185,7 @@ impl Speaker {
         let all = self.planner.plan().candidacies.keys().copied().collect();
         self.l2.update(|orders| orders.interfaces = Some(self.interfaces.clone()));
         self.tell_ranges();
+        self.tell_links();
         self.tell_stations();
         self.wanted.begin(&self.planner);
         Effect { lacks: self.tell(&all), ..Effect::default() }
@@ -178,9 +195,14 @@ impl Speaker {
     pub fn apply(&mut self, changes: Vec<Change>) -> Effect {
         let is_about_stations = changes.iter().any(|change| moves(self.planner.facts(), change));
         let is_about_ranges = changes.iter().any(|change| matches!(change, Change::Pool(..)));
+        let is_about_advertisements =
+            changes.iter().any(|change| matches!(change, Change::L2Advertisement(..)));
         let diffs = self.planner.apply_all(changes);
         if is_about_ranges {
             self.tell_ranges();
+        }
+        if is_about_stations || is_about_advertisements {
+            self.tell_links();
         }
         if is_about_stations {
             self.tell_stations();
@@ -198,6 +220,7 @@ impl Speaker {
         }
         let before = std::mem::replace(&mut self.interfaces, interfaces.to_vec());
         self.l2.update(|orders| orders.interfaces = Some(self.interfaces.clone()));
+        self.tell_links();
         let candidacies = self.planner.plan().candidacies.iter();
         let differs = |(at, candidacy): &(&IpAddr, &Candidacy)| {
             let names = |interfaces: &[Interface]| -> Vec<_> {
@@ -231,11 +254,11 @@ impl Speaker {
         &self.lacks
     }
 
-    /// Hands everything over to the other nodes and ends the threads. Blocks for at most a little
-    /// more than five seconds.
-    pub fn leave(self) {
+    /// Ends the threads, once the other nodes know what becomes of the addresses. Blocks for at most
+    /// a little more than five seconds.
+    pub fn end(self, ending: Ending) {
         self.bgp.update(bgp::Orders::leave);
-        self.mesh.update(|orders| orders.leave = true);
+        self.mesh.update(|orders| orders.ending = Some(ending));
         for thread in self.threads {
             // A thread that panicked has already said so.
             let _ = thread.join();
@@ -245,6 +268,16 @@ impl Speaker {
     fn tell_stations(&mut self) {
         let stations = stations(self.planner.facts(), &self.node, &mut self.names);
         self.mesh.update(|orders| orders.stations = Some(stations));
+    }
+
+    /// Tells where this node is on the LAN.
+    fn tell_links(&mut self) {
+        let facts = self.planner.facts();
+        let links = links::of(&self.interfaces, facts, &self.node);
+        if self.links.as_ref() != Some(&links) {
+            self.links = Some(links.clone());
+            self.mesh.update(|orders| orders.links = Some(links));
+        }
     }
 
     /// Tells which addresses there may be.
@@ -259,11 +292,13 @@ impl Speaker {
     fn tell(&mut self, touched: &BTreeSet<IpAddr>) -> Vec<Lack> {
         let (mut candidacies, mut scopes) = (mesh::Candidacies::new(), BTreeMap::new());
         let (mut last_resort, mut news) = (mesh::Candidacies::new(), Vec::new());
+        let mut followed = BTreeMap::new();
         for at in touched {
             let planned = self.planner.plan().candidacies.get(at);
             let candidacy = planned.map(|planned| ownership::Candidacy {
-                order: planned.order.iter().filter_map(|node| self.names.of(node)).collect(),
+                order: candidates(&planned.order, &mut self.names),
                 is_fit: fitness(*at, &planned.interfaces, &self.interfaces).is_ok(),
+                policy: planned.settings.policy.clone(),
             });
             let candidacy = if self.data_plane.is_fit() {
                 candidacy
@@ -275,6 +310,7 @@ impl Speaker {
             let lack = planned.and_then(|one| Lack::of(*at, one, &self.node, &self.interfaces));
             candidacies.insert(*at, candidacy);
             scopes.insert(*at, planned.map(scope));
+            followed.insert(*at, planned.is_some_and(|planned| is_near(planned, &self.node)));
             match lack {
                 Some(lack) if self.lacks.get(at) != Some(&lack) => {
                     tracing::error!("{lack}");
@@ -285,7 +321,10 @@ impl Speaker {
                 None => _ = self.lacks.remove(at),
             }
         }
-        self.l2.update(|orders| orders.scopes.extend(scopes));
+        self.l2.update(|orders| {
+            orders.scopes.extend(scopes);
+            orders.followed.extend(followed);
+        });
         self.mesh.update(|orders| {
             orders.candidacies.get_or_insert_default().extend(candidacies);
             orders.last_resort.extend(last_resort);
@@ -336,6 +375,14 @@ fn moves(facts: &Facts, change: &Change) -> bool {
     }
 }
 
+/// Candidates as the mesh is told of them.
+fn candidates(order: &Order, names: &mut Names) -> Arc<[ownership::Candidate]> {
+    let candidate = |one: owner::Candidate<'_>| {
+        Some(ownership::Candidate { station: names.of(one.node)?, score: one.score })
+    };
+    order.candidates().filter_map(candidate).collect()
+}
+
 /// Who there is, as the mesh of `node` is told.
 fn stations(facts: &Facts, node: &NodeName, names: &mut Names) -> mesh::Stations {
     names.0.retain(|name, _| facts.nodes.contains_key(name));
@@ -367,8 +414,13 @@ impl Names {
 }
 
 fn scope(planned: &Candidacy) -> l2::Scope {
-    let Candidacy { interfaces, announcing, .. } = planned;
-    l2::Scope { interfaces: interfaces.clone(), announcing: *announcing }
+    let Candidacy { interfaces, settings, .. } = planned;
+    l2::Scope { interfaces: interfaces.clone(), announcing: settings.announcing }
+}
+
+/// Whether `node` may take the address over soon, and is to hear what the LAN says of it.
+fn is_near(candidacy: &Candidacy, node: &NodeName) -> bool {
+    candidacy.order.iter().take(FOLLOWERS).any(|candidate| candidate == node)
 }
 
 #[cfg(test)]

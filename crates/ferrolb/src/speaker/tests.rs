@@ -53,6 +53,7 @@ fn idle(facts: Facts, interfaces: &[Interface]) -> Speaker {
         planner: Planner::new(node.clone(), facts),
         node,
         interfaces: interfaces.to_vec(),
+        links: None,
         names: Names::default(),
         lacks: BTreeMap::new(),
         data_plane: Verdict::Unseen,
