@@ -3,6 +3,8 @@
 //! It is written when what it says changes, not when something happens; and again when somebody
 //! deletes it.
 
+use std::borrow::Cow;
+
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, OwnerReference, Time};
 use k8s_openapi::jiff::Timestamp;
 use kube::Client;
@@ -64,14 +66,14 @@ fn sentence(problem: &Problem) -> String {
 }
 
 /// What there is to say of a component beside its settings: a condition of its own.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Remark {
     /// The condition's type.
     pub about: &'static str,
     /// Its reason.
     pub reason: &'static str,
     /// What is not as it should be, and how to mend it; `None` if all is well.
-    pub complaint: Option<&'static str>,
+    pub complaint: Option<Cow<'static, str>>,
 }
 
 /// Tells the writer what it has to say.
@@ -247,7 +249,8 @@ fn status(component: &Component, wanted: &Wanted, now: Timestamp) -> Value {
     };
     conditions.extend(remarks.iter().map(|remark| {
         let status = if remark.complaint.is_none() { "True" } else { "False" };
-        condition(remark.about, status, remark.reason, remark.complaint.unwrap_or_default())
+        let complaint = remark.complaint.as_deref().unwrap_or_default();
+        condition(remark.about, status, remark.reason, complaint)
     }));
     json!({
         "apiVersion": "metallb.io/v1beta1",
@@ -312,7 +315,7 @@ mod tests {
     fn a_remark_is_a_condition_beside_that_of_the_settings() {
         let remarks = vec![
             Remark { about: "meshAuthenticated", reason: "KeyGiven", complaint: None },
-            Remark { about: "meshRealTime", reason: "BestEffort", complaint: Some("late") },
+            Remark { about: "meshRealTime", reason: "BestEffort", complaint: Some("late".into()) },
         ];
         let wanted = Wanted { report: Report::Valid, remarks, losses: 0 };
         let component = Component::Speaker("n1".to_owned());
@@ -430,8 +433,10 @@ mod tests {
             ),
         ];
         for (yaml, want) in rows {
-            let Report::Invalid { first, .. } = report(&yaml) else { panic!("valid: {yaml}") };
-            assert_eq!(first, want);
+            let Report::Invalid { first: found, .. } = report(&yaml) else {
+                panic!("valid: {yaml}")
+            };
+            assert_eq!(found, want);
         }
     }
 }
