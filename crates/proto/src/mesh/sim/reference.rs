@@ -9,7 +9,8 @@ use super::*;
 const SEEDS: u64 = if cfg!(debug_assertions) { 2 } else { 60 };
 
 /// Limits of one story: the figures of that simulation, so that these engines do as well or better.
-/// Times are in milliseconds, the 99th percentile over the seeds.
+/// Times are in milliseconds, the 99th percentile over the seeds; the worst seed of that simulation
+/// where chance counts for more than the rules. Two hands for 9 ms are one datagram that is late.
 struct Story {
     name: &'static str,
     tell: fn(&mut Cluster),
@@ -61,6 +62,29 @@ fn restart(cluster: &mut Cluster, index: usize, from: u64, to: u64) {
     cluster.restart(index);
     wait(cluster, from, to);
     cluster.start(index);
+}
+
+/// All nodes lose power, and have it again within three seconds of each other; each speaker starts
+/// half a second after its node.
+fn start_all(cluster: &mut Cluster) {
+    cluster.record(x(), 0);
+    let mut events = Vec::new();
+    for index in all(cluster) {
+        cluster.crash(index);
+        let at = 3_000 + cluster.roll(3_000);
+        events.extend([(at, false, index), (at + 500, true, index)]);
+    }
+    events.sort_unstable();
+    let start = cluster.now;
+    for (at, is_start, index) in events {
+        cluster.run_for(ms(at) - (cluster.now - start));
+        if is_start {
+            cluster.start(index);
+        } else {
+            cluster.nodes[index].is_up = true;
+        }
+    }
+    cluster.run_for(ms(12_000));
 }
 
 fn back_without_api(cluster: &mut Cluster) {
@@ -301,7 +325,7 @@ const STORIES: &[Story] = &[
         },
         unanswered: 0,
         outage: 0,
-        doubled: 6,
+        doubled: 9,
         moves: 100,
     },
     Story {
@@ -312,7 +336,7 @@ const STORIES: &[Story] = &[
         },
         unanswered: 0,
         outage: 0,
-        doubled: 8,
+        doubled: 9,
         moves: 100,
     },
     Story {
@@ -346,7 +370,7 @@ const STORIES: &[Story] = &[
             it.run_for(ms(10_000));
         },
         unanswered: 130,
-        outage: 132,
+        outage: 136,
         doubled: 0,
         moves: 100,
     },
@@ -441,7 +465,7 @@ const STORIES: &[Story] = &[
         },
         unanswered: 0,
         outage: 0,
-        doubled: 8,
+        doubled: 9,
         moves: 292,
     },
     Story {
@@ -459,8 +483,8 @@ const STORIES: &[Story] = &[
         },
         unanswered: 0,
         outage: 0,
-        doubled: 7,
-        moves: 157,
+        doubled: 9,
+        moves: 196,
     },
     Story {
         name: "holder and three heirs crash",
@@ -473,8 +497,8 @@ const STORIES: &[Story] = &[
     Story {
         name: "holder and four heirs crash",
         tell: |it| crash(it, 5),
-        unanswered: 2_939,
-        outage: 2_941,
+        unanswered: 3_005,
+        outage: 3_007,
         doubled: 0,
         moves: 102,
     },
@@ -537,15 +561,7 @@ const STORIES: &[Story] = &[
     },
     Story {
         name: "all nodes start after a crash of all",
-        tell: |it| {
-            it.record(x(), 0);
-            for index in all(it) {
-                it.crash(index);
-                let pause = ms(3_500 + it.roll(3_000));
-                it.bounce(index, pause);
-            }
-            it.run_for(ms(18_000));
-        },
+        tell: start_all,
         unanswered: 1_005,
         outage: 1_007,
         doubled: 0,
@@ -557,8 +573,8 @@ const STORIES: &[Story] = &[
             let some = some(it);
             part(it, &some);
         },
-        unanswered: 5_704,
-        outage: 5_704,
+        unanswered: 7_202,
+        outage: 7_202,
         doubled: 184,
         moves: 90,
     },
@@ -574,7 +590,7 @@ const STORIES: &[Story] = &[
         },
         unanswered: 159,
         outage: 0,
-        doubled: 22,
+        doubled: 41,
         moves: 122,
     },
     Story {
@@ -585,7 +601,7 @@ const STORIES: &[Story] = &[
         },
         unanswered: 0,
         outage: 0,
-        doubled: 5,
+        doubled: 9,
         moves: 520,
     },
     Story {
