@@ -9,6 +9,7 @@ pub mod l2_status;
 pub mod lease;
 pub mod memberlist_secret;
 pub mod own_pod;
+pub mod pod;
 pub mod pool_status;
 pub mod reference;
 pub mod retry;
