@@ -218,14 +218,19 @@ fn service(service: &Service) -> Option<(ServiceName, ServiceStatus)> {
 fn configuration(state: &ConfigurationState) -> Configuration {
     let status = state.status.clone().unwrap_or_default();
     // Those of MetalLB are about settings, and their messages are errors.
-    let is_warning =
-        |it: &&Condition| it.status == "False" && !it.type_.ends_with("ReconcilerValid");
-    let warnings = status.conditions.iter().filter(is_warning);
+    let bad = status.conditions.iter().filter(|it| it.status == "False");
+    let (of_settings, others): (Vec<_>, Vec<&Condition>) =
+        bad.partition(|it| it.type_.ends_with("ReconcilerValid"));
+    let messages = of_settings.iter().map(|it| it.message.as_str());
+    // The summary has the first problem alone.
+    let errors: Vec<_> = messages.filter(|message| !message.is_empty()).collect();
+    let errors = if errors.is_empty() { vec![status.error_summary.as_str()] } else { errors };
+    let errors = errors.iter().flat_map(|message| message.lines()).map(str::to_owned).collect();
     Configuration {
-        warnings: warnings.map(|it| format!("{}: {}", it.type_, it.message)).collect(),
+        errors,
+        warnings: others.iter().map(|it| format!("{}: {}", it.type_, it.message)).collect(),
         component: state.metadata.name.clone().unwrap_or_default(),
         result: status.result,
-        errors: status.error_summary.lines().map(str::to_owned).collect(),
     }
 }
 

@@ -4,14 +4,20 @@
 //! | --- | --- |
 //! | `desk` | the decisions, and what has to be written: values in, values out |
 //! | `shelf` | Services as the API server has them |
+//! | `last_pool` | whether there is no pool because somebody wants none |
+//! | `attempts` | when a Service is written, and when it is looked at first |
+//! | `requests` | what is asked of the API server |
 //! | `office` | the loop: watches in, writes out |
 //! | `leadership` | which of several controllers decides |
 //! | `census` | what a new leader has to have seen before it decides |
 
+mod attempts;
 mod census;
 mod desk;
+mod last_pool;
 mod leadership;
 mod office;
+mod requests;
 mod shelf;
 
 use std::process::ExitCode;

@@ -14,6 +14,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context as _, anyhow, bail};
+use ipnet::IpNet;
 use kube::Client;
 use planner::facts::{Change, Facts};
 use planner::names::{NodeName, ServiceName};
@@ -26,16 +27,24 @@ use tokio::task::JoinSet;
 use super::announced::{Announced, News};
 use super::beside::Beside;
 use super::bgp_extras;
+use super::data_plane;
 use super::excluded::{self, Excluded};
+use super::fitness::summary;
 use super::held::{Held, Holding};
 use super::mesh::Punctuality;
-use super::{Effect, Given, Identity, Keys, Observers, Speaker, may_answer_arp, touched};
+use super::routed::Routed;
+use super::{
+    Effect, Given, Identity, Keys, Lack, Observers, Speaker, Unfit, Verdict, bgp, may_answer_arp,
+    touched,
+};
+use crate::api::{ServiceBGPStatus, ServiceL2Status};
 use crate::args;
 use crate::http::{self, Reach, tls};
+use crate::k8s::announcement::kind::Kind as _;
+use crate::k8s::announcement::writer::{Order, Writer};
 use crate::k8s::client;
 use crate::k8s::configuration_state::{Component, Remark, Report, Reporter};
 use crate::k8s::events::{EventType, Recorder};
-use crate::k8s::l2_status::writer::{Order, Writer};
 use crate::k8s::own_pod::own_pod;
 use crate::k8s::reference::Reference;
 use crate::metrics::{self, Config, Protocol, Update};
@@ -112,6 +121,7 @@ async fn serve(args: &args::Speaker) -> anyhow::Result<()> {
     cluster.change(vec![Change::IgnoreExcludeLabel(args.ignore_exclude_lb)]).await;
     cluster.use_interfaces(&interfaces.borrow_and_update()).await?;
     let held = Arc::clone(&cluster.held);
+    let mut data_plane = data_plane::watch(args.data_plane_check, args.kube_proxy_healthz);
     let mut batch = Vec::new();
     loop {
         tokio::select! {
@@ -122,6 +132,10 @@ async fn serve(args: &args::Speaker) -> anyhow::Result<()> {
                 cluster.give_way(known).await?;
             }
             keys = keys.changed() => cluster.use_keys(keys),
+            Ok(()) = data_plane.changed() => {
+                let verdict = *data_plane.borrow_and_update();
+                cluster.use_data_plane(verdict).await;
+            }
             Ok(()) = interfaces.changed() => {
                 cluster.use_interfaces(&interfaces.borrow_and_update()).await?;
             }
@@ -201,16 +215,19 @@ struct Cluster {
     live: Live,
     excluded: Excluded,
     interfaces: Vec<Interface>,
+    data_plane: Verdict,
     /// What is known before all is.
     facts: Facts,
     /// Once everything has been seen.
     speaker: Option<Speaker>,
     held: Arc<Held>,
+    sessions: Arc<bgp::Sessions>,
     announced: Announced,
+    routed: Routed,
     beside: Beside,
     warning: rivals::Warning,
     /// `metadata.uid` of Services, for Events.
-    uids: BTreeMap<ServiceName, String>,
+    uids: BTreeMap<ServiceName, Box<str>>,
     metrics: metrics::Speaker,
     written: Written,
     recorder: Recorder,
@@ -232,10 +249,13 @@ impl Cluster {
             live,
             excluded,
             interfaces: Vec::new(),
+            data_plane: Verdict::Unseen,
             facts: Facts::default(),
             speaker: None,
             held: Arc::default(),
+            sessions: Arc::default(),
             announced: Announced::default(),
+            routed: Routed::default(),
             beside: Beside::default(),
             warning,
             uids: BTreeMap::new(),
@@ -264,11 +284,12 @@ impl Cluster {
             });
             match seen {
                 Seen::Service(name, Some(service)) => {
-                    self.uids.insert(name, service.metadata.uid.clone().unwrap_or_default());
+                    let uid = service.metadata.uid.as_deref().unwrap_or_default();
+                    self.uids.insert(name, uid.into());
                 }
                 Seen::Service(name, None) => _ = self.uids.remove(&name),
                 Seen::Status(object) => self.written.see(*object).await,
-                Seen::Synced(Kind::ServiceL2Status) => self.written.order(Order::Synced).await,
+                Seen::Synced(kind) => self.written.synced(kind).await,
                 Seen::Unavailable(kind, cause) => {
                     tracing::warn!(%kind, "nothing is withdrawn because of it: {cause}");
                 }
@@ -276,8 +297,7 @@ impl Cluster {
                 | Seen::Misfit(..)
                 | Seen::Put(_)
                 | Seen::Slice { .. }
-                | Seen::SpeakerPod { .. }
-                | Seen::Synced(_) => (),
+                | Seen::SpeakerPod { .. } => (),
             }
         }
         let changes = self.live.changes();
@@ -292,7 +312,7 @@ impl Cluster {
         self.warning.tell(&known, &self.recorder);
         self.metrics.process().rivals(known.rivals.len());
         let uids = known.rivals.iter().map(|rival| rival.uid.clone()).collect();
-        self.written.order(Order::Leave(uids)).await;
+        self.written.leave(uids).await;
         let changes = self.beside.take(known);
         self.change(changes).await;
         self.begin_in_time().await
@@ -309,15 +329,22 @@ impl Cluster {
     /// Starts announcing.
     async fn begin(&mut self) -> io::Result<()> {
         let facts = std::mem::take(&mut self.facts);
-        let observers = Observers { held: Arc::clone(&self.held), metrics: self.metrics.clone() };
+        let observers = Observers {
+            held: Arc::clone(&self.held),
+            metrics: self.metrics.clone(),
+            sessions: Arc::clone(&self.sessions),
+        };
         let mut speaker =
             Speaker::start(self.identity.clone(), facts, &self.interfaces, Some(observers))?;
-        let remarks = remarks(&self.identity.keys, speaker.punctuality());
-        self.written.reporter.remark(remarks.to_vec());
         let effect = speaker.begin();
-        tracing::info!(addresses = speaker.planner().plan().candidacies.len(), "all was seen");
+        speaker.use_data_plane(self.data_plane);
+        let plan = speaker.planner().plan();
+        let (addresses, peers) = (plan.candidacies.len(), plan.peers.len());
+        tracing::info!(addresses, peers, "all was seen");
+        let routes: BTreeSet<_> = plan.peers.values().flat_map(|all| all.keys().copied()).collect();
         self.speaker = Some(speaker);
         self.follow_up(effect, &BTreeMap::new()).await;
+        self.follow_routes(routes).await;
         Ok(())
     }
 
@@ -348,6 +375,19 @@ impl Cluster {
         Ok(())
     }
 
+    async fn use_data_plane(&mut self, verdict: Verdict) {
+        match verdict.is_fit() {
+            false => tracing::error!("{verdict}"),
+            true => tracing::info!("{verdict}"),
+        }
+        self.data_plane = verdict;
+        self.metrics.data_plane(verdict);
+        if let Some(speaker) = &mut self.speaker {
+            speaker.use_data_plane(verdict);
+        }
+        self.follow_up(Effect::default(), &BTreeMap::new()).await;
+    }
+
     async fn hold(&mut self, edits: &BTreeMap<IpAddr, Holding>) {
         self.follow_up(Effect::default(), edits).await;
     }
@@ -355,42 +395,76 @@ impl Cluster {
     /// Tells others what has been done.
     async fn follow_up(&mut self, effect: Effect, held: &BTreeMap<IpAddr, Holding>) {
         let Some(speaker) = &self.speaker else { return };
+        let mut remarks = remarks(&self.identity.keys, speaker.punctuality());
+        remarks.extend(fitness_remarks(speaker.lacks(), self.data_plane));
+        self.written.reporter.remark(remarks);
+        self.metrics.unfit(speaker.lacks().values().map(|lack| lack.why));
         let plan = speaker.planner().plan();
         for left in effect.diffs.iter().flat_map(|diff| &diff.silences_added) {
             tracing::debug!("{left}");
         }
         let node = &self.identity.node;
-        for lack in effect.lacks.iter().filter(|lack| lack.is_misnamed && lack.is_first) {
-            let message = format!(
-                "the interfaces specified by LB IP \"{}\" doesn't exist in assigned node \
-                 \"{node}\" with protocol \"layer2\"",
-                lack.address
-            );
-            for name in &lack.services {
+        for lack in effect.lacks.iter().filter(|lack| lack.is_first) {
+            let message = match lack.why {
+                // As MetalLB has it, and others look for it.
+                Unfit::NoSuchInterface => format!(
+                    "the interfaces specified by LB IP \"{}\" doesn't exist in assigned node \
+                     \"{node}\" with protocol \"layer2\"",
+                    lack.address
+                ),
+                Unfit::NoInterfaceInSubnet => lack.to_string(),
+                // It comes and goes with a cable, and another node takes over.
+                Unfit::NoUsableInterface => continue,
+            };
+            for name in lack.services.iter() {
                 let about = reference(name, &self.uids);
                 self.recorder.tell(&about, EventType::Warning, "announceFailed", message.clone());
             }
         }
         let inherited = held.iter().filter(|(_, holding)| **holding == Holding::Inherited);
         let inherited = inherited.filter_map(|(address, _)| plan.candidacies.get(address));
-        let inherited: BTreeSet<_> = inherited.flat_map(|one| one.services.clone()).collect();
-        let touched = effect.diffs.iter().flat_map(touched);
+        let inherited: BTreeSet<_> =
+            inherited.flat_map(|one| one.services.iter().cloned()).collect();
+        let touched = effect.diffs.iter().flat_map(touched).chain(effect.moved);
         let news = self.announced.update(plan, held, touched);
         let is_stranger = self.clock.now() < proto::time::Instant::START + STRANGER;
         for (name, news) in news {
-            let addresses = self.announced.addresses(&name);
-            let series = addresses.map(|address| (Protocol::Layer2, address)).collect();
-            self.metrics.announced(&name, series);
-            if news == News::Gained {
-                let message = format!("announcing from node \"{node}\" with protocol \"layer2\"");
-                let about = reference(&name, &self.uids);
-                self.recorder.tell(&about, EventType::Normal, "nodeAssigned", message);
-            }
-            let interfaces = self.announced.interfaces(plan, &name);
-            self.written.order(Order::Want(name.clone(), interfaces)).await;
+            self.tell(&name, &news, Protocol::Layer2);
+            let interfaces = self.announced.interfaces(plan, &name, &self.interfaces);
+            self.written.layer2(Order::Want(name.clone(), interfaces)).await;
             if inherited.contains(&name) || news == News::Gained && is_stranger {
-                self.written.order(Order::Inherit(name)).await;
+                self.written.layer2(Order::Inherit(name)).await;
             }
+        }
+        let touched = self.routed.touched(&effect.diffs);
+        self.follow_routes(touched).await;
+    }
+
+    /// Tells others which Services routers are told of, as far as these prefixes are concerned.
+    async fn follow_routes(&mut self, touched: BTreeSet<IpNet>) {
+        let Some(speaker) = &self.speaker else { return };
+        let news = self.routed.update(speaker.planner().plan(), touched);
+        for (name, news) in news {
+            self.tell(&name, &news, Protocol::Bgp);
+            let peers = self.routed.peers(&name);
+            self.written.bgp(Order::Want(name, peers)).await;
+        }
+    }
+
+    /// Counts what is announced of a Service now, and says in an Event that more is.
+    fn tell(&self, name: &ServiceName, news: &News, protocol: Protocol) {
+        let layer2 = self.announced.addresses(name).map(|address| (Protocol::Layer2, address));
+        let facts = self.speaker.as_ref().map(|speaker| speaker.planner().facts());
+        let service = facts.and_then(|facts| facts.services.get(name));
+        let addresses = service.into_iter().flat_map(|service| &service.addresses);
+        let is_routed = |at: &&IpAddr| self.routed.prefixes(name).any(|net| net.contains(*at));
+        let bgp = addresses.filter(is_routed).map(|address| (Protocol::Bgp, *address));
+        self.metrics.announced(name, layer2.chain(bgp).collect());
+        if *news == News::Gained {
+            let node = &self.identity.node;
+            let message = format!("announcing from node \"{node}\" with protocol \"{protocol}\"");
+            let about = reference(name, &self.uids);
+            self.recorder.tell(&about, EventType::Normal, "nodeAssigned", message);
         }
     }
 
@@ -401,18 +475,14 @@ impl Cluster {
         }
         let report = Report::of(self.live.problems_of_settings());
         self.metrics.process().config(match &report {
-            Report::Invalid(_) => Config::Stale,
+            Report::Invalid { .. } => Config::Stale,
             Report::Unknown | Report::Valid => Config::Current,
         });
         self.written.reporter.report(report);
         for problem in self.problems.news(self.live.problems().map(ToString::to_string)) {
             tracing::error!("{problem}");
         }
-        let peers = self.live.settings().peers.keys();
-        let unspoken = peers.map(|peer| {
-            format!("BGPPeer {peer}: BGP is not spoken yet, so this router is told nothing")
-        });
-        let warnings = self.live.warnings().map(ToString::to_string).chain(unspoken);
+        let warnings = self.live.warnings().map(ToString::to_string);
         for warning in self.warnings.news(warnings) {
             tracing::warn!("{warning}");
         }
@@ -420,9 +490,9 @@ impl Cluster {
 }
 
 /// How well other speakers can be trusted, and this one.
-fn remarks(keys: &[Key], punctuality: Punctuality) -> [Remark; 2] {
+fn remarks(keys: &[Key], punctuality: Punctuality) -> Vec<Remark> {
     let (reason, complaint) = match keys {
-        [] => ("NoKey", Some("other speakers are believed without a key")),
+        [] => ("NoKey", Some("other speakers are believed without a key".into())),
         [..] => ("KeyGiven", None),
     };
     let authenticated = Remark { about: "meshAuthenticated", reason, complaint };
@@ -430,55 +500,97 @@ fn remarks(keys: &[Key], punctuality: Punctuality) -> [Remark; 2] {
         Punctuality::RealTime => ("RealTime", None),
         Punctuality::BestEffort => {
             let late = "heartbeats may be late while the node is busy: no real-time scheduling";
-            ("BestEffort", Some(late))
+            ("BestEffort", Some(late.into()))
         }
     };
-    [authenticated, Remark { about: "meshRealTime", reason, complaint }]
+    vec![authenticated, Remark { about: "meshRealTime", reason, complaint }]
 }
 
-fn reference(name: &ServiceName, uids: &BTreeMap<ServiceName, String>) -> Reference {
-    Reference::service(name, uids.get(name).map_or("", String::as_str))
+/// Whether the node can answer for what it is a candidate for, and forward it.
+fn fitness_remarks(lacks: &BTreeMap<IpAddr, Lack>, data_plane: Verdict) -> [Remark; 2] {
+    let (reason, complaint) = match summary(lacks) {
+        None => ("Fit", None),
+        Some((why, sentence)) => (why.reason(), Some(sentence.into())),
+    };
+    let layer2 = Remark { about: "layer2Fit", reason, complaint };
+    let complaint = (!data_plane.is_fit()).then(|| data_plane.to_string().into());
+    let reason = data_plane.reason();
+    [layer2, Remark { about: "dataPlaneFit", reason, complaint }]
+}
+
+fn reference(name: &ServiceName, uids: &BTreeMap<ServiceName, Box<str>>) -> Reference {
+    Reference::service(name, uids.get(name).map_or("", |uid| uid))
 }
 
 /// The status objects of this node; they are written once the Pod that owns them is known.
 struct Written {
-    orders: mpsc::Sender<Order>,
+    layer2: mpsc::Sender<Order>,
+    bgp: mpsc::Sender<Order>,
     reporter: Reporter,
 }
 
 impl Written {
     fn start(client: Client, namespace: &str, node: &str, pod: &str) -> Self {
-        let (orders, to_write) = mpsc::channel(ORDERS);
-        let writer = Writer::new(client.clone(), namespace, node);
+        let (layer2, to_write) = mpsc::channel(ORDERS);
+        let writer = Writer::<ServiceL2Status>::new(client.clone(), namespace, node);
         let (found, owner) = oneshot::channel();
+        tokio::spawn(writer.run(to_write, owner));
+        let (bgp, to_write) = mpsc::channel(ORDERS);
+        let writer = Writer::<ServiceBGPStatus>::new(client.clone(), namespace, node);
+        let (found_too, owner) = oneshot::channel();
         tokio::spawn(writer.run(to_write, owner));
         let component = Component::Speaker(node.to_owned());
         let at = (client.clone(), namespace.to_owned());
         let pod = pod.to_owned();
         let reporter = Reporter::start(at.clone(), component, async move {
             let owner = own_pod(&at.0, &at.1, &pod).await;
-            // The other one has ended: so does the process.
-            let _ = found.send(owner.clone());
+            // The other ones have ended: so does the process.
+            let _ = (found.send(owner.clone()), found_too.send(owner.clone()));
             owner
         });
-        Self { orders, reporter }
+        Self { layer2, bgp, reporter }
     }
 
-    async fn order(&self, order: Order) {
+    async fn layer2(&self, order: Order) {
         // The writer ends only with the process.
-        let _ = self.orders.send(order).await;
+        let _ = self.layer2.send(order).await;
+    }
+
+    async fn bgp(&self, order: Order) {
+        // The writer ends only with the process.
+        let _ = self.bgp.send(order).await;
+    }
+
+    async fn synced(&self, kind: Kind) {
+        match kind {
+            Kind::ServiceL2Status => self.layer2(Order::Synced).await,
+            Kind::ServiceBGPStatus => self.bgp(Order::Synced).await,
+            _ => (),
+        }
+    }
+
+    /// Leaves what the Pods with these UIDs wrote to them.
+    async fn leave(&self, others: BTreeSet<String>) {
+        self.layer2(Order::Leave(others.clone())).await;
+        self.bgp(Order::Leave(others)).await;
     }
 
     async fn see(&self, object: StatusObject) {
         match object {
-            StatusObject::L2(status) => self.order(Order::See(Box::new(status))).await,
+            StatusObject::L2(status) => {
+                self.layer2(Order::See(Box::new(status.reduce()))).await;
+            }
+            StatusObject::Bgp(status) => self.bgp(Order::See(Box::new(status.reduce()))).await,
             StatusObject::Gone(name) if name.kind == "ServiceL2Status" => {
-                self.order(Order::Gone(name.name)).await;
+                self.layer2(Order::Gone(name.name)).await;
+            }
+            StatusObject::Gone(name) if name.kind == "ServiceBGPStatus" => {
+                self.bgp(Order::Gone(name.name)).await;
             }
             StatusObject::Gone(name) if name.kind == "ConfigurationState" => {
                 self.reporter.is_gone();
             }
-            StatusObject::Bgp(_) | StatusObject::Configuration(_) | StatusObject::Gone(_) => (),
+            StatusObject::Configuration(_) | StatusObject::Gone(_) => (),
         }
     }
 }
