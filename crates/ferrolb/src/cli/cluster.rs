@@ -8,7 +8,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use anyhow::{Context as _, Result};
-use k8s_openapi::api::core::v1::{Namespace, Node, Pod, Secret, Service};
+use k8s_openapi::api::core::v1::{Namespace, Node, Secret, Service};
 use k8s_openapi::api::discovery::v1::EndpointSlice;
 use kube::api::{DynamicObject, ListParams};
 use kube::core::ApiResource;
@@ -19,6 +19,7 @@ use serde_json::Value;
 use crate::api::{
     BFDProfile, BGPAdvertisement, BGPPeer, Community, IPAddressPool, L2Advertisement,
 };
+use crate::k8s::pod::Pod;
 use crate::k8s::{client, definitions, pages};
 use crate::rivals::{Component, Known, seen_from_outside};
 use crate::source::document::{Fault, FileProblem};

@@ -12,7 +12,7 @@ use std::process::ExitCode;
 
 use anyhow::{Context as _, Result};
 use k8s_openapi::api::coordination::v1::Lease;
-use k8s_openapi::api::core::v1::{Pod, Service};
+use k8s_openapi::api::core::v1::Service;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use kube::{Api, Client, Resource as _};
 use planner::names::ServiceName;
@@ -24,6 +24,7 @@ use super::plan::Output;
 use super::table::table;
 use crate::api::{ConfigurationResult, ConfigurationState, ServiceBGPStatus, ServiceL2Status};
 use crate::k8s::definitions::lacking;
+use crate::k8s::pod::Pod;
 
 /// The annotation that names the pool of a Service's addresses.
 const POOL: &str = "metallb.io/ip-allocated-from-pool";
