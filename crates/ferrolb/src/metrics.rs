@@ -3,6 +3,8 @@
 //! One set a process, made in its `run`; clones of a set count into the same series. A series of
 //! something that is gone, such as a pool, goes with it.
 
+mod bgp;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::net::IpAddr;
@@ -19,6 +21,7 @@ use prometheus::{
 use proto::l2::Ignored;
 use proto::mesh::seal::Refused;
 
+use crate::speaker::bgp::Sessions;
 use crate::speaker::mesh::Punctuality;
 
 /// How long a decision may take, in seconds: from one Service to a whole large cluster.
@@ -419,6 +422,15 @@ impl Speaker {
     /// What every process counts, and the page.
     pub fn process(&self) -> &Process {
         &self.process
+    }
+
+    /// Shows these sessions with routers too.
+    ///
+    /// # Errors
+    ///
+    /// Sessions are shown already.
+    pub fn sessions(&self, sessions: Arc<Sessions>) -> prometheus::Result<()> {
+        self.process.registry.register(Box::new(bgp::Bgp::new(sessions)?))
     }
 
     /// Shows by how many keys other speakers are known: none, one, or more while one is exchanged.

@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use lab::cluster::Cluster;
 use lab::ferrolb;
-use lab::routers::{Family, Kind, Learned, Neighbor, Router, Setup};
+use lab::routers::{Family, Kind, Learned, Neighbor, Opens, Router, Setup};
 use lab::{Manifests, http};
 
 const LIMIT: Duration = Duration::from_secs(60);
@@ -123,6 +123,16 @@ fn a_session_comes_about_in_every_way_that_it_can_be_asked_for() {
             name: "TCP MD5",
             peer: "  password: swordfish\n",
             neighbor: |one| Neighbor { password: Some("swordfish"), ..one },
+        },
+        Case {
+            name: "GTSM",
+            peer: "  ttlSecurity: 1\n",
+            neighbor: |one| Neighbor { ttl_security: Some(1), ..one },
+        },
+        Case {
+            name: "the router connects",
+            peer: "  passive: true\n  password: swordfish\n",
+            neighbor: |one| Neighbor { opens: Opens::Either, password: Some("swordfish"), ..one },
         },
         Case { name: "multihop", peer: "  ebgpMultiHop: true\n", neighbor: |one| one },
         Case {

@@ -60,14 +60,14 @@ fn sentence(problem: &Problem) -> String {
 }
 
 /// What there is to say of a component beside its settings: a condition of its own.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Remark {
     /// The condition's type.
     pub about: &'static str,
     /// Its reason.
     pub reason: &'static str,
     /// What is not as it should be, and how to mend it; `None` if all is well.
-    pub complaint: Option<&'static str>,
+    pub complaint: Option<String>,
 }
 
 /// Tells the writer what it has to say.
@@ -243,7 +243,12 @@ fn status(component: &Component, wanted: &Wanted, now: Timestamp) -> Value {
     };
     conditions.extend(remarks.iter().map(|remark| {
         let status = if remark.complaint.is_none() { "True" } else { "False" };
-        condition(remark.about, status, remark.reason, remark.complaint.unwrap_or_default())
+        condition(
+            remark.about,
+            status,
+            remark.reason,
+            remark.complaint.as_deref().unwrap_or_default(),
+        )
     }));
     json!({
         "apiVersion": "metallb.io/v1beta1",
@@ -300,7 +305,11 @@ mod tests {
     fn a_remark_is_a_condition_beside_that_of_the_settings() {
         let remarks = vec![
             Remark { about: "meshAuthenticated", reason: "KeyGiven", complaint: None },
-            Remark { about: "meshRealTime", reason: "BestEffort", complaint: Some("late") },
+            Remark {
+                about: "meshRealTime",
+                reason: "BestEffort",
+                complaint: Some("late".to_owned()),
+            },
         ];
         let wanted = Wanted { report: Report::Valid, remarks, losses: 0 };
         let component = Component::Speaker("n1".to_owned());

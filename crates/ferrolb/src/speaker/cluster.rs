@@ -17,7 +17,8 @@ use anyhow::{Context as _, anyhow, bail};
 use ipnet::IpNet;
 use kube::Client;
 use planner::facts::{Change, Facts};
-use planner::names::{NodeName, ServiceName};
+use planner::names::{NodeName, PeerName, ServiceName};
+use proto::bgp::session::State;
 use proto::mesh::Station;
 use proto::mesh::seal::Key;
 use tokio::runtime;
@@ -61,6 +62,9 @@ const ORDERS: usize = 1024;
 
 /// For how long after the start a holder may have gone before this speaker could hear it.
 const STRANGER: Duration = Duration::from_secs(30);
+
+/// Of the sidecar that MetalLB's FRR mode has for metrics.
+const FRR_METRICS_PORT: u16 = 9121;
 
 /// A file that MetalLB reads and this does not.
 const GOSSIP_FILE: &str = "/etc/metallb/memberlist/config.json";
@@ -114,12 +118,14 @@ async fn serve(args: &args::Speaker) -> anyhow::Result<()> {
     let mut cluster = Cluster::new(identity, live, excluded, metrics, (written, recorder, warning));
     cluster.change(vec![Change::IgnoreExcludeLabel(args.ignore_exclude_lb)]).await;
     cluster.use_interfaces(&interfaces.borrow_and_update()).await?;
-    let held = Arc::clone(&cluster.held);
+    let (held, sessions) = (Arc::clone(&cluster.held), Arc::clone(&cluster.sessions));
+    cluster.metrics.sessions(Arc::clone(&sessions)).context("making metrics")?;
     let mut batch = Vec::new();
     loop {
         tokio::select! {
             () = &mut terminated => break,
             edits = held.changed() => cluster.hold(&edits).await,
+            () = sessions.changed() => cluster.tell_sessions(),
             Ok(()) = rivals.changed() => {
                 let known = rivals.borrow_and_update().clone();
                 cluster.give_way(known.unwrap_or_default()).await?;
@@ -159,11 +165,20 @@ fn start_servers(
         health_port: args.health_probe_port,
         is_ready,
         metrics_port: args.port,
+        more_metrics_port: frr_metrics_port(args),
         metrics,
         tls,
         metrics_cert_dir: args.tls.metrics_cert_dir.clone(),
         client,
     })
+}
+
+/// Where MetalLB's FRR mode has the metrics of sessions, which rules for scraping may name.
+fn frr_metrics_port(args: &args::Speaker) -> u16 {
+    match args.unused.bgp_type.as_deref() {
+        Some("frr") if args.port != 0 => FRR_METRICS_PORT,
+        _ => 0,
+    }
 }
 
 fn me(args: &args::Speaker, namespace: &str) -> Me {
@@ -183,7 +198,7 @@ fn speaker_labels(args: &args::Speaker) -> String {
 /// What was given and changes nothing, with the reason.
 fn without_effect(args: &args::Speaker, has_gossip_file: bool) -> Vec<String> {
     let unused = &args.unused;
-    let bgp = "ferrolb will speak BGP itself";
+    let bgp = "ferrolb speaks BGP itself";
     let gossip = "speakers hear each other by heartbeats, not by gossip";
     let given = [
         (unused.bgp_type.is_some(), "METALLB_BGP_TYPE", bgp),
@@ -212,6 +227,8 @@ struct Cluster {
     sessions: Arc<bgp::Sessions>,
     announced: Announced,
     routed: Routed,
+    /// What was said of this speaker when it began.
+    remarks: Vec<Remark>,
     beside: Beside,
     warning: rivals::Warning,
     /// `metadata.uid` of Services, for Events.
@@ -243,6 +260,7 @@ impl Cluster {
             sessions: Arc::default(),
             announced: Announced::default(),
             routed: Routed::default(),
+            remarks: Vec::new(),
             beside: Beside::default(),
             warning,
             uids: BTreeMap::new(),
@@ -322,8 +340,8 @@ impl Cluster {
         };
         let mut speaker =
             Speaker::start(self.identity.clone(), facts, &self.interfaces, Some(observers))?;
-        let remarks = remarks(&self.identity.keys, speaker.punctuality());
-        self.written.reporter.remark(remarks.to_vec());
+        self.remarks = remarks(&self.identity.keys, speaker.punctuality()).to_vec();
+        self.tell_sessions();
         let effect = speaker.begin();
         let plan = speaker.planner().plan();
         let (addresses, peers) = (plan.candidacies.len(), plan.peers.len());
@@ -431,6 +449,12 @@ impl Cluster {
         }
     }
 
+    /// Says how the sessions with routers are.
+    fn tell_sessions(&self) {
+        let sessions = remark_sessions(&self.sessions.all());
+        self.written.reporter.remark(self.remarks.iter().cloned().chain(sessions).collect());
+    }
+
     /// Says what is wrong with the settings, each once.
     fn report(&mut self) {
         if !self.live.is_synced() {
@@ -455,7 +479,7 @@ impl Cluster {
 /// How well other speakers can be trusted, and this one.
 fn remarks(keys: &[Key], punctuality: Punctuality) -> [Remark; 2] {
     let (reason, complaint) = match keys {
-        [] => ("NoKey", Some("other speakers are believed without a key")),
+        [] => ("NoKey", Some(String::from("other speakers are believed without a key"))),
         [..] => ("KeyGiven", None),
     };
     let authenticated = Remark { about: "meshAuthenticated", reason, complaint };
@@ -463,10 +487,32 @@ fn remarks(keys: &[Key], punctuality: Punctuality) -> [Remark; 2] {
         Punctuality::RealTime => ("RealTime", None),
         Punctuality::BestEffort => {
             let late = "heartbeats may be late while the node is busy: no real-time scheduling";
-            ("BestEffort", Some(late))
+            ("BestEffort", Some(String::from(late)))
         }
     };
     [authenticated, Remark { about: "meshRealTime", reason, complaint }]
+}
+
+/// Which sessions are not as they should be; nothing where there are none.
+fn remark_sessions(sessions: &BTreeMap<PeerName, bgp::Report>) -> Option<Remark> {
+    let about = "bgpSessionsEstablished";
+    let down: Vec<_> = sessions
+        .iter()
+        .filter(|(_, report)| report.state != State::Established)
+        .map(|(peer, report)| {
+            let why = report.failure.as_ref().or(report.last_down.as_ref());
+            let why = why.map_or("not tried yet", String::as_str);
+            format!("{peer} at {}: {why}", report.at)
+        })
+        .collect();
+    match (sessions.len(), down.is_empty()) {
+        (0, _) => None,
+        (_, true) => Some(Remark { about, reason: "AllEstablished", complaint: None }),
+        (all, false) => {
+            let some = format!("{} of {all} sessions are down: {}", down.len(), down.join("; "));
+            Some(Remark { about, reason: "SessionDown", complaint: Some(some) })
+        }
+    }
 }
 
 fn reference(name: &ServiceName, uids: &BTreeMap<ServiceName, String>) -> Reference {

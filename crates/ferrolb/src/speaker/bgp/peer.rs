@@ -19,7 +19,7 @@ use super::sessions::Report;
 use super::settings::Settings;
 use super::wire::{Closing, Wire};
 use crate::net::addresses::Addresses;
-use crate::net::tcp::{Progress, Read, Stream};
+use crate::net::tcp::{Key, Progress, Read, Stream};
 
 /// How long the last words of a connection may take.
 const LAST_WORDS: Duration = Duration::from_secs(1);
@@ -78,9 +78,10 @@ impl Peer {
             if old.transport != self.settings.transport
                 && let Some(address) = address
             {
-                for wire in self.wires.values() {
+                let made = self.wires.values().map(|wire| &wire.stream);
+                for stream in made.chain(&self.dialling) {
                     // The next connection says what is wrong with them.
-                    let _ = wire.stream.adapt(address, &self.settings.transport);
+                    let _ = stream.adapt(address, &self.settings.transport);
                 }
             }
         } else {
@@ -136,8 +137,9 @@ impl Peer {
 
     /// Whether the router may connect to us, from this address and in this VRF.
     pub(super) fn expects(&self, from: IpAddr, device: Option<&str>) -> bool {
-        let is_here = self.settings.transport.device.as_deref() == device;
-        is_here && self.takes_connections() && self.target().is_some_and(|to| to.ip() == from)
+        self.device() == device
+            && self.takes_connections()
+            && self.target().is_some_and(|to| to.ip() == from)
     }
 
     /// Whether the router may connect to us at all.
@@ -152,6 +154,16 @@ impl Peer {
             Ok(()) => self.connected(now, stream, End::Accepted),
             Err(error) => self.fail(&error),
         }
+    }
+
+    /// The device that connections are bound to.
+    pub(super) fn device(&self) -> Option<&str> {
+        self.settings.transport.device.as_deref()
+    }
+
+    /// What connections are signed with.
+    pub(super) fn key(&self) -> Option<&Key> {
+        self.settings.transport.key.as_ref()
     }
 
     /// Where the router is; `None` as long as that is not known.
