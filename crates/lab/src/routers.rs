@@ -7,9 +7,15 @@
 //! | --- | --- |
 //! | `frr` | FRR: bgpd, with zebra that hands routes to the kernel |
 //! | `gobgp` | GoBGP; it keeps its routes to itself |
+//! | `bird` | BIRD; it hands them to the kernel too |
+//! | `openbgpd` | OpenBGPD; so does it |
+//! | `exabgp` | ExaBGP; it keeps none, and tells what it hears |
 
+mod bird;
+mod exabgp;
 mod frr;
 mod gobgp;
+mod openbgpd;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, Ipv4Addr};
@@ -35,14 +41,26 @@ pub enum Kind {
     Frr,
     /// GoBGP, which does not.
     Gobgp,
+    /// BIRD, which does.
+    Bird,
+    /// OpenBGPD, which does.
+    Openbgpd,
+    /// ExaBGP, which keeps none.
+    Exabgp,
 }
 
 impl Kind {
+    /// All of them.
+    pub const ALL: [Self; 5] = [Self::Frr, Self::Gobgp, Self::Bird, Self::Openbgpd, Self::Exabgp];
+
     /// The programs that it needs, and the Debian packages that have them.
     fn programs(self) -> &'static [(&'static str, &'static str)] {
         match self {
             Self::Frr => &[("/usr/lib/frr/bgpd", "frr"), ("vtysh", "frr"), ("ip", "iproute2")],
             Self::Gobgp => &[("gobgpd", "gobgpd"), ("gobgp", "gobgpd")],
+            Self::Bird => &[("bird", "bird2"), ("birdc", "bird2")],
+            Self::Openbgpd => &[("/usr/sbin/bgpd", "openbgpd"), ("bgpctl", "openbgpd")],
+            Self::Exabgp => &[("exabgp", "exabgp")],
         }
     }
 }
@@ -149,7 +167,7 @@ pub struct Learned {
 }
 
 /// How a session is.
-#[derive(Clone, Debug, Eq, PartialEq)]
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
 pub struct Session {
     /// Whether it is established.
     pub is_established: bool,
@@ -190,6 +208,9 @@ impl Router {
         let processes = match kind {
             Kind::Frr => frr::start(&host, directory.path(), setup)?,
             Kind::Gobgp => gobgp::start(&host, directory.path(), setup)?,
+            Kind::Bird => bird::start(&host, directory.path(), setup)?,
+            Kind::Openbgpd => openbgpd::start(&host, directory.path(), setup)?,
+            Kind::Exabgp => exabgp::start(&host, directory.path(), setup)?,
         };
         Ok(Self { host, kind, directory, processes })
     }
@@ -205,6 +226,9 @@ impl Router {
         match self.kind {
             Kind::Frr => frr::table(self, family),
             Kind::Gobgp => gobgp::table(self, family),
+            Kind::Bird => bird::table(self, family),
+            Kind::Openbgpd => openbgpd::table(self, family),
+            Kind::Exabgp => exabgp::table(self, family),
         }
     }
 
@@ -213,6 +237,9 @@ impl Router {
         match self.kind {
             Kind::Frr => frr::sessions(self),
             Kind::Gobgp => gobgp::sessions(self),
+            Kind::Bird => bird::sessions(self),
+            Kind::Openbgpd => openbgpd::sessions(self),
+            Kind::Exabgp => exabgp::sessions(self),
         }
     }
 
