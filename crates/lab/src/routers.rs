@@ -18,6 +18,7 @@ mod gobgp;
 mod openbgpd;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
 use std::net::{IpAddr, Ipv4Addr};
 use std::process::Command;
 use std::thread;
@@ -69,7 +70,15 @@ impl Kind {
 /// it lacks.
 pub fn needs(kind: Kind) -> Result<(), Missing> {
     needs::needs()?;
-    needs::installed(kind.programs())
+    needs::installed(kind.programs())?;
+    // Their daemons become users of their own, which a user namespace of root alone does not have.
+    let drops_root = matches!(kind, Kind::Frr | Kind::Openbgpd);
+    let map = fs::read_to_string("/proc/self/uid_map").unwrap_or_default();
+    let count = map.split_whitespace().nth(2).and_then(|count| count.parse::<u32>().ok());
+    match count {
+        Some(count) if count > 1 || !drops_root => Ok(()),
+        _ => Err(Missing::Users),
+    }
 }
 
 /// What a router is to do.
@@ -162,8 +171,6 @@ pub struct Learned {
     pub communities: BTreeSet<String>,
     /// Communities of RFC 8092.
     pub large_communities: BTreeSet<String>,
-    /// Kept although its speaker is gone.
-    pub is_stale: bool,
 }
 
 /// How a session is.

@@ -279,3 +279,6 @@ fn leave() -> Leave {
         before_close: BEFORE_CLOSE,
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -24,8 +24,9 @@ pub(super) fn start(host: &Host, directory: &Path, setup: &Setup) -> Result<Vec<
 fn config(host: &Host, setup: &Setup) -> String {
     let mut text = format!(
         "log stderr all;\nrouter id {};\nprotocol device {{ }}\n\
-         protocol kernel {{ ipv4 {{ export all; }}; merge paths yes; }}\n\
-         protocol kernel {{ ipv6 {{ export all; }}; merge paths yes; }}\n",
+         protocol direct {{ ipv4; ipv6; }}\n\
+         protocol kernel {{ ipv4 {{ export where source = RTS_BGP; }}; merge paths yes; }}\n\
+         protocol kernel {{ ipv6 {{ export where source = RTS_BGP; }}; merge paths yes; }}\n",
         host.ipv4
     );
     for (number, neighbor) in setup.neighbors.iter().enumerate() {
@@ -93,9 +94,7 @@ fn read(text: &str) -> Table {
             if let Some(first) = words.first().filter(|word| word.contains('/')) {
                 prefix = (*first).to_owned();
             }
-            let is_stale = line.contains("(100s");
-            let learned = Learned { is_stale, ..Learned::default() };
-            table.entry(prefix.clone()).or_default().push(learned);
+            table.entry(prefix.clone()).or_default().push(Learned::default());
         }
         if let Some(learned) = table.get_mut(&prefix).and_then(|all| all.last_mut()) {
             take(learned, &words);
@@ -157,7 +156,7 @@ mod tests {
     #[test]
     fn routes_are_read_as_people_see_them() {
         let text = "BIRD 2.0.12 ready.\nTable master4:\n\
-            198.51.100.1/32      unicast [n0 15:57:18.100] * (100s) [AS64512i]\n\
+            198.51.100.1/32      unicast [n0 15:57:18.100] * (100) [AS64512i]\n\
             \tvia 192.0.2.11 on eth0\n\tType: BGP univ\n\tBGP.origin: IGP\n\
             \tBGP.as_path: 64512 64512\n\tBGP.next_hop: 192.0.2.11\n\tBGP.local_pref: 100\n\
             \tBGP.community: (65535,0) (64512,7)\n\tBGP.large_community: (64512, 1, 2)\n\
@@ -170,7 +169,6 @@ mod tests {
             local_pref: Some(100),
             communities: ["65535:0".to_owned(), "64512:7".to_owned()].into(),
             large_communities: ["64512:1:2".to_owned()].into(),
-            is_stale: true,
             med: None,
         };
         let second = Learned { next_hop: Some([192, 0, 2, 12].into()), ..Learned::default() };

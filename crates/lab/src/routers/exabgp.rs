@@ -25,17 +25,18 @@ pub(super) fn start(host: &Host, directory: &Path, setup: &Setup) -> Result<Vec<
     fs::write(directory.join(EVENTS), "").context("making a file for events")?;
     let script = directory.join("write");
     let events = directory.join(EVENTS).display().to_string();
-    fs::write(&script, format!("exec cat >>{events}\n")).context("writing a script")?;
+    // Not `exec`: the shell keeps the pipe to ExaBGP open, which takes a closed one for a death.
+    fs::write(&script, format!("cat >>{events}\n")).context("writing a script")?;
     let mut command = Command::new("exabgp");
     command.arg(path);
     let bind = format!("{} {}", host.ipv4, host.ipv6);
     let settings = [
-        ("exabgp.daemon.user", "root"),
-        ("exabgp.daemon.drop", "false"),
-        ("exabgp.api.cli", "false"),
-        ("exabgp.tcp.bind", &bind),
-        ("exabgp.tcp.port", "179"),
-        ("exabgp.log.destination", "stderr"),
+        ("exabgp_daemon_user", "root"),
+        ("exabgp_daemon_drop", "false"),
+        ("exabgp_api_cli", "false"),
+        ("exabgp_tcp_bind", &bind),
+        ("exabgp_tcp_port", "179"),
+        ("exabgp_log_destination", "stderr"),
     ];
     command.env("PYTHONUNBUFFERED", "1").envs(settings);
     Ok(vec![host.netns.spawn(&command)?])
@@ -89,7 +90,7 @@ fn block(host: &Host, neighbor: &Neighbor, asn: u32) -> String {
     if neighbor.graceful_restart == GracefulRestart::Helps {
         lines.push("capability { graceful-restart 120; }".to_owned());
     }
-    let receive = "receive { parsed; update; notification; }";
+    let receive = "receive { parsed; update; }";
     lines.push(format!("api {{ processes [ log ]; neighbor-changes; {receive} }}"));
     lines.into_iter().map(|line| format!("  {line}\n")).collect()
 }
@@ -151,7 +152,6 @@ fn learned(attributes: &Value, next_hop: &str) -> Learned {
         med: number(&attributes["med"]),
         communities: tuples("community"),
         large_communities: tuples("large-community"),
-        is_stale: false,
     }
 }
 
@@ -167,12 +167,9 @@ pub(super) fn sessions(router: &Router) -> Result<BTreeMap<IpAddr, Session>> {
             Some("down") => {
                 session.drops += u64::from(session.is_established);
                 session.is_established = false;
+                neighbor["reason"].as_str().unwrap_or_default().clone_into(&mut session.last_reset);
             }
             _ => (),
-        }
-        let notification = &neighbor["message"]["notification"];
-        if !notification.is_null() {
-            session.last_reset = notification.to_string();
         }
     }
     Ok(sessions)

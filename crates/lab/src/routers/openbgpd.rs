@@ -102,7 +102,6 @@ fn learned(route: &Value) -> Learned {
         med: number(&route["metric"]).filter(|med| *med != 0),
         communities: words("communities"),
         large_communities: words("large_communities"),
-        is_stale: route["stale"] == true,
     }
 }
 

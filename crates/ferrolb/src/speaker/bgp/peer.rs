@@ -30,6 +30,10 @@ const MAX_CLOSING: usize = 4;
 /// How often a connection is read before others have their turn.
 const READS_AT_ONCE: usize = 4;
 
+/// How often TCP is handed something before others have their turn: a router that reads as fast as
+/// we write would else have all of it.
+const WRITES_AT_ONCE: usize = 8;
+
 /// The session with one router.
 pub(super) struct Peer {
     name: PeerName,
@@ -259,16 +263,23 @@ impl Peer {
         self.carry_out(now);
     }
 
-    /// Does what the session wants until it wants nothing more, or TCP takes nothing more.
+    /// Does what the session wants until it wants nothing more, TCP takes nothing more, or others
+    /// should have their turn.
     fn carry_out(&mut self, now: Instant) {
         self.is_touched = true;
-        loop {
-            while let Some(output) = self.session.poll() {
-                self.act(now, output);
-            }
+        self.act_all(now);
+        for _ in 0..WRITES_AT_ONCE {
             if !self.push(now) {
                 return;
             }
+            // What this adds to be sent, when its turn is over, is sent in the next one.
+            self.act_all(now);
+        }
+    }
+
+    fn act_all(&mut self, now: Instant) {
+        while let Some(output) = self.session.poll() {
+            self.act(now, output);
         }
     }
 
