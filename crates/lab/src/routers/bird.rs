@@ -115,7 +115,7 @@ fn take(learned: &mut Learned, words: &[&str]) {
     };
     match *name {
         "BGP.as_path:" => {
-            learned.as_path = values.iter().filter_map(|one| one.parse().ok()).collect()
+            learned.as_path = values.iter().filter_map(|one| one.parse().ok()).collect();
         }
         "BGP.next_hop:" => learned.next_hop = first.parse().ok(),
         "BGP.local_pref:" => learned.local_pref = first.parse().ok(),
