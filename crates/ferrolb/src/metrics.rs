@@ -3,6 +3,7 @@
 //! One set a process, made in its `run`; clones of a set count into the same series. A series of
 //! something that is gone, such as a pool, goes with it.
 
+mod addresses;
 mod bgp;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -23,6 +24,9 @@ use proto::mesh::seal::Refused;
 
 use crate::speaker::bgp::Sessions;
 use crate::speaker::mesh::Punctuality;
+use crate::speaker::{Unfit, Verdict};
+
+use self::addresses::Addresses;
 
 /// How long a decision may take, in seconds: from one Service to a whole large cluster.
 const DECISION_BUCKETS: [f64; 8] = [0.000_1, 0.000_5, 0.002, 0.01, 0.05, 0.2, 1.0, 5.0];
@@ -31,6 +35,8 @@ const DECISION_BUCKETS: [f64; 8] = [0.000_1, 0.000_5, 0.002, 0.01, 0.05, 0.2, 1.
 #[derive(Clone, Debug)]
 pub struct Process {
     registry: Registry,
+    /// Series that the library would keep in much more room.
+    addresses: Addresses,
     updates: IntCounter,
     update_errors: IntCounter,
     config_loaded: IntGauge,
@@ -58,7 +64,7 @@ pub enum Config {
 }
 
 impl Process {
-    fn new() -> prometheus::Result<Self> {
+    fn new(addresses: Addresses) -> prometheus::Result<Self> {
         let registry = Registry::new();
         let build = gauges("ferrolb_build_info", "The program that runs; always 1.", &["version"])?;
         build.with_label_values(&[env!("CARGO_PKG_VERSION")]).set(1);
@@ -109,6 +115,7 @@ impl Process {
                 )?,
             )?,
             registry,
+            addresses,
         })
     }
 
@@ -144,7 +151,10 @@ impl Process {
     /// All series in the text format of Prometheus.
     pub fn render(&self) -> String {
         // It writes into memory, and each family was checked when it was added.
-        TextEncoder::new().encode_to_string(&self.registry.gather()).unwrap_or_default()
+        let page = TextEncoder::new().encode_to_string(&self.registry.gather());
+        let mut page = page.unwrap_or_default();
+        self.addresses.write(&mut page);
+        page
     }
 }
 
@@ -209,7 +219,7 @@ impl Controller {
     ///
     /// Two metrics have the same name: a defect of ours.
     pub fn new() -> prometheus::Result<Self> {
-        let process = Process::new()?;
+        let process = Process::new(Addresses::default())?;
         let registry = &process.registry;
         let admissions = Opts::new(
             "ferrolb_webhook_requests_total",
@@ -323,19 +333,12 @@ impl Pools {
 #[derive(Clone, Debug)]
 pub struct Speaker {
     process: Process,
-    node: NodeName,
-    announced: IntGaugeVec,
-    requests_received: IntCounterVec,
-    responses_sent: IntCounterVec,
-    gratuitous_sent: IntCounterVec,
     ignored: IntCounterVec,
     send_errors: IntCounterVec,
+    unfit: IntGaugeVec,
+    data_plane: IntGaugeVec,
     mesh: Mesh,
-    /// What has series.
-    known: Arc<Mutex<Announced>>,
 }
-
-type Announced = BTreeMap<ServiceName, BTreeSet<(Protocol, IpAddr)>>;
 
 /// How an address is announced.
 #[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
@@ -373,36 +376,22 @@ impl Speaker {
     ///
     /// Two metrics have the same name: a defect of ours.
     pub fn new(node: NodeName) -> prometheus::Result<Self> {
-        let process = Process::new()?;
+        let process = Process::new(Addresses::on(node))?;
         let registry = &process.registry;
-        let announced = gauges(
-            "metallb_speaker_announced",
-            "Services being announced from this node. This is desired state, it does not guarantee \
-             that the routing protocols have converged.",
-            &["service", "protocol", "node", "ip"],
+        let unfit = gauges(
+            "ferrolb_layer2_unfit_addresses",
+            "Addresses that this node is a candidate for and cannot answer for, by reason.",
+            &["reason"],
+        )?;
+        let data_plane = gauges(
+            "ferrolb_data_plane_state",
+            "1 for the state in which this node's kube-proxy is, as far as it is known.",
+            &["state"],
         )?;
         let by = |name: &str, help: &str, label: &str| {
             added(registry, IntCounterVec::new(Opts::new(name, help), &[label])?)
         };
-        let layer2 = |name: &str, help: &str| {
-            let opts = Opts::new(format!("metallb_layer2_{name}"), help);
-            added(registry, IntCounterVec::new(opts, &["ip"])?)
-        };
         Ok(Self {
-            node,
-            announced: added(registry, announced)?,
-            requests_received: layer2(
-                "requests_received",
-                "Number of layer2 requests received for owned IPs",
-            )?,
-            responses_sent: layer2(
-                "responses_sent",
-                "Number of layer2 responses sent for owned IPs in response to requests",
-            )?,
-            gratuitous_sent: layer2(
-                "gratuitous_sent",
-                "Number of gratuitous layer2 packets sent for owned IPs as a result of failovers",
-            )?,
             ignored: by(
                 "ferrolb_layer2_ignored_frames_total",
                 "Frames of ARP and NDP that were received and led to nothing, by reason.",
@@ -413,8 +402,9 @@ impl Speaker {
                 "Frames of ARP and NDP that could not be sent, by interface.",
                 "interface",
             )?,
+            unfit: added(registry, unfit)?,
+            data_plane: added(registry, data_plane)?,
             mesh: Mesh::new(registry)?,
-            known: Arc::default(),
             process,
         })
     }
@@ -443,6 +433,25 @@ impl Speaker {
         self.mesh.peers_heard.set(i64::try_from(peers).unwrap_or(i64::MAX));
     }
 
+    /// Shows why this node cannot answer for addresses that it is a candidate for.
+    pub fn unfit(&self, reasons: impl IntoIterator<Item = Unfit>) {
+        let mut counts: BTreeMap<_, i64> = Unfit::ALL.map(|why| (why, 0)).into();
+        for why in reasons {
+            *counts.entry(why).or_default() += 1;
+        }
+        for (why, count) in counts {
+            self.unfit.with_label_values(&[why.label()]).set(count);
+        }
+    }
+
+    /// Shows whether this node forwards.
+    pub fn data_plane(&self, verdict: Verdict) {
+        for other in Verdict::ALL {
+            let is_so = i64::from(other == verdict);
+            self.data_plane.with_label_values(&[other.label()]).set(is_so);
+        }
+    }
+
     /// Shows whether heartbeats go before all other work.
     pub fn mesh_punctuality(&self, punctuality: Punctuality) {
         self.mesh.real_time.set(i64::from(punctuality == Punctuality::RealTime));
@@ -455,33 +464,13 @@ impl Speaker {
 
     /// Shows what this node announces of a Service now, which may be nothing.
     pub fn announced(&self, service: &ServiceName, now: BTreeSet<(Protocol, IpAddr)>) {
-        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
-        let before = known.remove(service).unwrap_or_default();
-        for at in now.difference(&before) {
-            self.announced.with_label_values(&self.labels(service, *at)).set(1);
-        }
-        for at in before.difference(&now) {
-            // It is an error only if there is no such series, which is what is wanted.
-            let _ = self.announced.remove_label_values(&self.labels(service, *at));
-        }
-        if !now.is_empty() {
-            known.insert(service.clone(), now);
-        }
-    }
-
-    fn labels(&self, service: &ServiceName, (protocol, ip): (Protocol, IpAddr)) -> [String; 4] {
-        [service.to_string(), protocol.to_string(), self.node.to_string(), ip.to_string()]
+        self.process.addresses.announced(service, now);
     }
 
     /// Counts `packets` for an address that this node holds. What was counted stays, as in MetalLB:
     /// addresses come back, and there are no more than pools have.
     pub fn layer2(&self, ip: IpAddr, what: Layer2, packets: u64) {
-        let counters = match what {
-            Layer2::RequestReceived => &self.requests_received,
-            Layer2::ResponseSent => &self.responses_sent,
-            Layer2::GratuitousSent => &self.gratuitous_sent,
-        };
-        counters.with_label_values(&[ip.to_string()]).inc_by(packets);
+        self.process.addresses.count(ip, what, packets);
     }
 
     /// Counts frames that were received and led to nothing.
@@ -585,7 +574,7 @@ mod tests {
             (
                 "another protocol too",
                 &[(Protocol::Bgp, one), (Protocol::Layer2, one)],
-                &["bgp\"}192.0.2.1", "layer2\"}192.0.2.1"],
+                &["layer2\"}192.0.2.1", "bgp\"}192.0.2.1"],
             ),
             ("another address", &[(Protocol::Layer2, two)], &["layer2\"}192.0.2.2"]),
             ("none", &[], &[]),

@@ -5,11 +5,13 @@ mod diff;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::net::IpAddr;
+use std::sync::Arc;
 
 use ipnet::IpNet;
 
 use crate::facts::bgp::Community;
 use crate::facts::lan::Announcing;
+use crate::interfaces::Interfaces;
 use crate::names::{PeerName, ServiceName};
 use crate::owner::Order;
 use crate::reason::{Protocol, Silence};
@@ -34,23 +36,17 @@ pub struct Plan {
 /// Who may answer for one address on the LAN.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Candidacy {
-    /// Services at the address; more than one when it is shared.
-    pub services: BTreeSet<ServiceName>,
+    /// Services at the address in the order of their names; more than one when it is shared.
+    ///
+    /// A shared slice instead of a set: there is one for each address, it is nearly always of one
+    /// name, and a set allocates for eleven.
+    pub services: Arc<[ServiceName]>,
     /// Candidates, the preferred one first: score, then sha256 of `node#address`.
     pub order: Order,
     /// On which interfaces this node answers if it holds the address.
     pub interfaces: Interfaces,
     /// How the LAN is told and asked about the address.
     pub announcing: Announcing,
-}
-
-/// Interfaces of one node.
-#[derive(Clone, Debug, Eq, PartialEq)]
-pub enum Interfaces {
-    /// Every one that can carry ARP.
-    All,
-    /// Those with these names.
-    Named(BTreeSet<String>),
 }
 
 /// All that one router is told.
@@ -126,17 +122,8 @@ impl fmt::Display for Route {
 
 impl fmt::Display for Candidacy {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (services, order) = (joined(&self.services), joined(self.order.iter()));
+        let (services, order) = (joined(self.services.iter()), joined(self.order.iter()));
         write!(f, "{services} order {order} on {}", self.interfaces)
-    }
-}
-
-impl fmt::Display for Interfaces {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::All => f.write_str("all interfaces"),
-            Self::Named(names) => f.write_str(&joined(names)),
-        }
     }
 }
 

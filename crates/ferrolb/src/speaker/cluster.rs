@@ -27,11 +27,17 @@ use tokio::task::JoinSet;
 
 use super::announced::{Announced, News};
 use super::beside::Beside;
+use super::bgp_extras;
+use super::data_plane;
 use super::excluded::{self, Excluded};
+use super::fitness::summary;
 use super::held::{Held, Holding};
 use super::mesh::Punctuality;
 use super::routed::Routed;
-use super::{Effect, Given, Identity, Keys, Observers, Speaker, bgp, may_answer_arp, touched};
+use super::{
+    Effect, Given, Identity, Keys, Lack, Observers, Speaker, Unfit, Verdict, bgp, may_answer_arp,
+    touched,
+};
 use crate::api::{ServiceBGPStatus, ServiceL2Status};
 use crate::args;
 use crate::http::{self, Reach, tls};
@@ -100,9 +106,8 @@ async fn serve(args: &args::Speaker) -> anyhow::Result<()> {
     let (synced, is_ready) = watch::channel(false);
     let counted = (metrics.process().clone(), client.clone());
     let servers = start_servers(args, tls, is_ready, counted)?;
-    for note in without_effect(args, Path::new(GOSSIP_FILE).exists()) {
-        tracing::warn!("{note}");
-    }
+    let notes = without_effect(args, Path::new(GOSSIP_FILE).exists());
+    notes.iter().for_each(|note| tracing::warn!("{note}"));
     tracing::info!(node = args.node_name, namespace, class = args.lb_class, "started");
 
     let identity =
@@ -113,6 +118,7 @@ async fn serve(args: &args::Speaker) -> anyhow::Result<()> {
     let me = me(args, &namespace);
     let mut rivals = rivals::follow(client.clone(), me.clone());
     let written = Written::start(client.clone(), &namespace, &args.node_name, &args.pod_name);
+    tokio::spawn(bgp_extras::warn(client.clone(), namespace.clone()));
     let recorder = Recorder::start(client, COMPONENT);
     let warning = rivals::Warning::new(me);
     let mut cluster = Cluster::new(identity, live, excluded, metrics, (written, recorder, warning));
@@ -120,17 +126,22 @@ async fn serve(args: &args::Speaker) -> anyhow::Result<()> {
     cluster.use_interfaces(&interfaces.borrow_and_update()).await?;
     let (held, sessions) = (Arc::clone(&cluster.held), Arc::clone(&cluster.sessions));
     cluster.metrics.sessions(Arc::clone(&sessions)).context("making metrics")?;
+    let mut data_plane = data_plane::watch(args.data_plane_check, args.kube_proxy_healthz);
     let mut batch = Vec::new();
     loop {
         tokio::select! {
             () = &mut terminated => break,
             edits = held.changed() => cluster.hold(&edits).await,
-            () = sessions.changed() => cluster.tell_sessions(),
+            () = sessions.changed() => cluster.remark(),
             Ok(()) = rivals.changed() => {
-                let known = rivals.borrow_and_update().clone();
-                cluster.give_way(known.unwrap_or_default()).await?;
+                let known = rivals.borrow_and_update().clone().unwrap_or_default();
+                cluster.give_way(known).await?;
             }
             keys = keys.changed() => cluster.use_keys(keys),
+            Ok(()) = data_plane.changed() => {
+                let verdict = *data_plane.borrow_and_update();
+                cluster.use_data_plane(verdict).await;
+            }
             Ok(()) = interfaces.changed() => {
                 cluster.use_interfaces(&interfaces.borrow_and_update()).await?;
             }
@@ -141,9 +152,8 @@ async fn serve(args: &args::Speaker) -> anyhow::Result<()> {
                 cluster.see(batch.drain(..)).await?;
             }
         }
-        synced.send_if_modified(|synced| {
-            !std::mem::replace(synced, cluster.speaker.is_some()) && cluster.speaker.is_some()
-        });
+        let has_begun = cluster.speaker.is_some();
+        synced.send_if_modified(|synced| !std::mem::replace(synced, has_begun) && has_begun);
     }
     tracing::info!("leaving: the other nodes take over");
     if let Some(speaker) = cluster.speaker {
@@ -181,6 +191,7 @@ fn frr_metrics_port(args: &args::Speaker) -> u16 {
     }
 }
 
+/// Who this process is to a MetalLB beside it.
 fn me(args: &args::Speaker, namespace: &str) -> Me {
     Me {
         namespace: namespace.to_owned(),
@@ -219,6 +230,7 @@ struct Cluster {
     live: Live,
     excluded: Excluded,
     interfaces: Vec<Interface>,
+    data_plane: Verdict,
     /// What is known before all is.
     facts: Facts,
     /// Once everything has been seen.
@@ -227,12 +239,10 @@ struct Cluster {
     sessions: Arc<bgp::Sessions>,
     announced: Announced,
     routed: Routed,
-    /// What was said of this speaker when it began.
-    remarks: Vec<Remark>,
     beside: Beside,
     warning: rivals::Warning,
     /// `metadata.uid` of Services, for Events.
-    uids: BTreeMap<ServiceName, String>,
+    uids: BTreeMap<ServiceName, Box<str>>,
     metrics: metrics::Speaker,
     written: Written,
     recorder: Recorder,
@@ -254,13 +264,13 @@ impl Cluster {
             live,
             excluded,
             interfaces: Vec::new(),
+            data_plane: Verdict::Unseen,
             facts: Facts::default(),
             speaker: None,
             held: Arc::default(),
             sessions: Arc::default(),
             announced: Announced::default(),
             routed: Routed::default(),
-            remarks: Vec::new(),
             beside: Beside::default(),
             warning,
             uids: BTreeMap::new(),
@@ -289,7 +299,8 @@ impl Cluster {
             });
             match seen {
                 Seen::Service(name, Some(service)) => {
-                    self.uids.insert(name, service.metadata.uid.clone().unwrap_or_default());
+                    let uid = service.metadata.uid.as_deref().unwrap_or_default();
+                    self.uids.insert(name, uid.into());
                 }
                 Seen::Service(name, None) => _ = self.uids.remove(&name),
                 Seen::Status(object) => self.written.see(*object).await,
@@ -340,9 +351,8 @@ impl Cluster {
         };
         let mut speaker =
             Speaker::start(self.identity.clone(), facts, &self.interfaces, Some(observers))?;
-        self.remarks = remarks(&self.identity.keys, speaker.punctuality()).to_vec();
-        self.tell_sessions();
         let effect = speaker.begin();
+        speaker.use_data_plane(self.data_plane);
         let plan = speaker.planner().plan();
         let (addresses, peers) = (plan.candidacies.len(), plan.peers.len());
         tracing::info!(addresses, peers, "all was seen");
@@ -380,6 +390,19 @@ impl Cluster {
         Ok(())
     }
 
+    async fn use_data_plane(&mut self, verdict: Verdict) {
+        match verdict.is_fit() {
+            false => tracing::error!("{verdict}"),
+            true => tracing::info!("{verdict}"),
+        }
+        self.data_plane = verdict;
+        self.metrics.data_plane(verdict);
+        if let Some(speaker) = &mut self.speaker {
+            speaker.use_data_plane(verdict);
+        }
+        self.follow_up(Effect::default(), &BTreeMap::new()).await;
+    }
+
     async fn hold(&mut self, edits: &BTreeMap<IpAddr, Holding>) {
         self.follow_up(Effect::default(), edits).await;
     }
@@ -387,31 +410,40 @@ impl Cluster {
     /// Tells others what has been done.
     async fn follow_up(&mut self, effect: Effect, held: &BTreeMap<IpAddr, Holding>) {
         let Some(speaker) = &self.speaker else { return };
+        self.remark();
+        self.metrics.unfit(speaker.lacks().values().map(|lack| lack.why));
         let plan = speaker.planner().plan();
         for left in effect.diffs.iter().flat_map(|diff| &diff.silences_added) {
             tracing::debug!("{left}");
         }
         let node = &self.identity.node;
-        for lack in effect.lacks.iter().filter(|lack| lack.is_misnamed && lack.is_first) {
-            let message = format!(
-                "the interfaces specified by LB IP \"{}\" doesn't exist in assigned node \
-                 \"{node}\" with protocol \"layer2\"",
-                lack.address
-            );
-            for name in &lack.services {
+        for lack in effect.lacks.iter().filter(|lack| lack.is_first) {
+            let message = match lack.why {
+                // As MetalLB has it, and others look for it.
+                Unfit::NoSuchInterface => format!(
+                    "the interfaces specified by LB IP \"{}\" doesn't exist in assigned node \
+                     \"{node}\" with protocol \"layer2\"",
+                    lack.address
+                ),
+                Unfit::NoInterfaceInSubnet => lack.to_string(),
+                // It comes and goes with a cable, and another node takes over.
+                Unfit::NoUsableInterface => continue,
+            };
+            for name in lack.services.iter() {
                 let about = reference(name, &self.uids);
                 self.recorder.tell(&about, EventType::Warning, "announceFailed", message.clone());
             }
         }
         let inherited = held.iter().filter(|(_, holding)| **holding == Holding::Inherited);
         let inherited = inherited.filter_map(|(address, _)| plan.candidacies.get(address));
-        let inherited: BTreeSet<_> = inherited.flat_map(|one| one.services.clone()).collect();
-        let touched = effect.diffs.iter().flat_map(touched);
+        let inherited: BTreeSet<_> =
+            inherited.flat_map(|one| one.services.iter().cloned()).collect();
+        let touched = effect.diffs.iter().flat_map(touched).chain(effect.moved);
         let news = self.announced.update(plan, held, touched);
         let is_stranger = self.clock.now() < proto::time::Instant::START + STRANGER;
         for (name, news) in news {
             self.tell(&name, &news, Protocol::Layer2);
-            let interfaces = self.announced.interfaces(plan, &name);
+            let interfaces = self.announced.interfaces(plan, &name, &self.interfaces);
             self.written.layer2(Order::Want(name.clone(), interfaces)).await;
             if inherited.contains(&name) || news == News::Gained && is_stranger {
                 self.written.layer2(Order::Inherit(name)).await;
@@ -449,10 +481,13 @@ impl Cluster {
         }
     }
 
-    /// Says how the sessions with routers are.
-    fn tell_sessions(&self) {
-        let sessions = remark_sessions(&self.sessions.all());
-        self.written.reporter.remark(self.remarks.iter().cloned().chain(sessions).collect());
+    /// Says of this speaker what there is to say beside its settings.
+    fn remark(&self) {
+        let Some(speaker) = &self.speaker else { return };
+        let mut remarks = remarks(&self.identity.keys, speaker.punctuality());
+        remarks.extend(fitness_remarks(speaker.lacks(), self.data_plane));
+        remarks.extend(session_remark(&self.sessions.all()));
+        self.written.reporter.remark(remarks);
     }
 
     /// Says what is wrong with the settings, each once.
@@ -462,7 +497,7 @@ impl Cluster {
         }
         let report = Report::of(self.live.problems_of_settings());
         self.metrics.process().config(match &report {
-            Report::Invalid(_) => Config::Stale,
+            Report::Invalid { .. } => Config::Stale,
             Report::Unknown | Report::Valid => Config::Current,
         });
         self.written.reporter.report(report);
@@ -477,9 +512,9 @@ impl Cluster {
 }
 
 /// How well other speakers can be trusted, and this one.
-fn remarks(keys: &[Key], punctuality: Punctuality) -> [Remark; 2] {
+fn remarks(keys: &[Key], punctuality: Punctuality) -> Vec<Remark> {
     let (reason, complaint) = match keys {
-        [] => ("NoKey", Some(String::from("other speakers are believed without a key"))),
+        [] => ("NoKey", Some("other speakers are believed without a key".into())),
         [..] => ("KeyGiven", None),
     };
     let authenticated = Remark { about: "meshAuthenticated", reason, complaint };
@@ -487,14 +522,14 @@ fn remarks(keys: &[Key], punctuality: Punctuality) -> [Remark; 2] {
         Punctuality::RealTime => ("RealTime", None),
         Punctuality::BestEffort => {
             let late = "heartbeats may be late while the node is busy: no real-time scheduling";
-            ("BestEffort", Some(String::from(late)))
+            ("BestEffort", Some(late.into()))
         }
     };
-    [authenticated, Remark { about: "meshRealTime", reason, complaint }]
+    vec![authenticated, Remark { about: "meshRealTime", reason, complaint }]
 }
 
 /// Which sessions are not as they should be; nothing where there are none.
-fn remark_sessions(sessions: &BTreeMap<PeerName, bgp::Report>) -> Option<Remark> {
+fn session_remark(sessions: &BTreeMap<PeerName, bgp::Report>) -> Option<Remark> {
     let about = "bgpSessionsEstablished";
     let down: Vec<_> = sessions
         .iter()
@@ -510,13 +545,25 @@ fn remark_sessions(sessions: &BTreeMap<PeerName, bgp::Report>) -> Option<Remark>
         (_, true) => Some(Remark { about, reason: "AllEstablished", complaint: None }),
         (all, false) => {
             let some = format!("{} of {all} sessions are down: {}", down.len(), down.join("; "));
-            Some(Remark { about, reason: "SessionDown", complaint: Some(some) })
+            Some(Remark { about, reason: "SessionDown", complaint: Some(some.into()) })
         }
     }
 }
 
-fn reference(name: &ServiceName, uids: &BTreeMap<ServiceName, String>) -> Reference {
-    Reference::service(name, uids.get(name).map_or("", String::as_str))
+/// Whether the node can answer for what it is a candidate for, and forward it.
+fn fitness_remarks(lacks: &BTreeMap<IpAddr, Lack>, data_plane: Verdict) -> [Remark; 2] {
+    let (reason, complaint) = match summary(lacks) {
+        None => ("Fit", None),
+        Some((why, sentence)) => (why.reason(), Some(sentence.into())),
+    };
+    let layer2 = Remark { about: "layer2Fit", reason, complaint };
+    let complaint = (!data_plane.is_fit()).then(|| data_plane.to_string().into());
+    let reason = data_plane.reason();
+    [layer2, Remark { about: "dataPlaneFit", reason, complaint }]
+}
+
+fn reference(name: &ServiceName, uids: &BTreeMap<ServiceName, Box<str>>) -> Reference {
+    Reference::service(name, uids.get(name).map_or("", |uid| uid))
 }
 
 /// The status objects of this node; they are written once the Pod that owns them is known.

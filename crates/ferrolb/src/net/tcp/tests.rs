@@ -1,3 +1,7 @@
+//! Connections on the loopback.
+
+//! Options of sockets, read back from the kernel.
+
 use std::time::{Duration, Instant};
 
 use super::*;

@@ -1,3 +1,7 @@
+//! What fields of a BGPPeer mean for a session.
+
+//! What of a BGPPeer becomes which setting of a session.
+
 use std::num::NonZeroU32;
 
 use super::*;
