@@ -14,6 +14,7 @@ pub(crate) fn run(_: &Arguments) -> Result<ExitCode> {
     step::timed("install", || {
         tools::require_components()?;
         packages::bring(packages::LAB)?;
+        packages::bring(packages::ROUTERS)?;
         for tool in [tools::NEXTEST, tools::DENY, tools::FUZZ] {
             eprintln!("    `{}` is `{}`", tool.name, tool.bring()?.display());
         }

@@ -31,6 +31,15 @@ pub(crate) const LAB: &[Program] = &[
     Program { name: "ndisc6", package: "ndisc6", purpose: "clients of the lab ask with it" },
 ];
 
+/// What tests of BGP need beside [`LAB`]: other people's routers.
+pub(crate) const ROUTERS: &[Program] = &[
+    Program { name: "vtysh", package: "frr", purpose: "routers of the lab run it" },
+    Program { name: "gobgpd", package: "gobgpd", purpose: "routers of the lab run it" },
+    Program { name: "bird", package: "bird2", purpose: "routers of the lab run it" },
+    Program { name: "bgpctl", package: "openbgpd", purpose: "routers of the lab run it" },
+    Program { name: "exabgp", package: "exabgp", purpose: "routers of the lab run it" },
+];
+
 /// What a cluster with kubelets needs: `cargo xtask cluster` makes one.
 pub(crate) const CLUSTER: &[Program] = &[
     Program {

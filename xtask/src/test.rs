@@ -39,6 +39,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode> {
         tools::require_components()?;
         if !arguments.fast {
             packages::bring(packages::LAB)?;
+            packages::bring(packages::ROUTERS)?;
         }
         tools::NEXTEST.bring()
     })?;

@@ -4,6 +4,7 @@
 //! something that is gone, such as a pool, goes with it.
 
 mod addresses;
+mod bgp;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -21,6 +22,7 @@ use prometheus::{
 use proto::l2::Ignored;
 use proto::mesh::seal::Refused;
 
+use crate::speaker::bgp::Sessions;
 use crate::speaker::mesh::Punctuality;
 use crate::speaker::{Unfit, Verdict};
 
@@ -410,6 +412,15 @@ impl Speaker {
     /// What every process counts, and the page.
     pub fn process(&self) -> &Process {
         &self.process
+    }
+
+    /// Shows these sessions with routers too.
+    ///
+    /// # Errors
+    ///
+    /// Sessions are shown already.
+    pub fn sessions(&self, sessions: Arc<Sessions>) -> prometheus::Result<()> {
+        self.process.registry.register(Box::new(bgp::Bgp::new(sessions)?))
     }
 
     /// Shows by how many keys other speakers are known: none, one, or more while one is exchanged.

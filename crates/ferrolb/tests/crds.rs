@@ -391,6 +391,7 @@ fn both_versions_of_the_bgp_peer_have_the_shape_of_metallb() {
         spec.myASN integer int64 minimum 0 maximum 4294967295
         spec.nodeSelectors array
         spec.nodeSelectors[] selector
+        spec.passive boolean
         spec.password string
         spec.passwordSecret object map atomic
         spec.passwordSecret.name string
@@ -400,6 +401,7 @@ fn both_versions_of_the_bgp_peer_have_the_shape_of_metallb() {
         spec.peerPort integer minimum 1 maximum 16384 default 179
         spec.routerID string
         spec.sourceAddress string
+        spec.ttlSecurity integer minimum 1 maximum 254
         spec.vrf string
         status object
         ",

@@ -24,6 +24,8 @@ pub enum Missing {
     },
     /// `/proc/sys` of a new namespace cannot be written.
     Sysctl,
+    /// There is no user but root in the user namespace.
+    Users,
     /// A program of Kubernetes is nowhere.
     Kubernetes {
         /// Its name.
@@ -48,6 +50,9 @@ impl fmt::Display for Missing {
             }
             Self::Sysctl => f.write_str(
                 "`/proc/sys/net` cannot be written: in a container, mount `/proc/sys` writable",
+            ),
+            Self::Users => f.write_str(
+                "no user but root in this user namespace, and the router becomes one: run as root",
             ),
             Self::Kubernetes { name } => write!(
                 f,

@@ -7,11 +7,18 @@
 //! | --- | --- |
 //! | `frr` | FRR: bgpd, with zebra that hands routes to the kernel |
 //! | `gobgp` | GoBGP; it keeps its routes to itself |
+//! | `bird` | BIRD; it hands them to the kernel too |
+//! | `openbgpd` | OpenBGPD; so does it |
+//! | `exabgp` | ExaBGP; it keeps none, and tells what it hears |
 
+mod bird;
+mod exabgp;
 mod frr;
 mod gobgp;
+mod openbgpd;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
 use std::net::{IpAddr, Ipv4Addr};
 use std::process::Command;
 use std::thread;
@@ -35,14 +42,26 @@ pub enum Kind {
     Frr,
     /// GoBGP, which does not.
     Gobgp,
+    /// BIRD, which does.
+    Bird,
+    /// OpenBGPD, which does.
+    Openbgpd,
+    /// ExaBGP, which keeps none.
+    Exabgp,
 }
 
 impl Kind {
+    /// All of them.
+    pub const ALL: [Self; 5] = [Self::Frr, Self::Gobgp, Self::Bird, Self::Openbgpd, Self::Exabgp];
+
     /// The programs that it needs, and the Debian packages that have them.
     fn programs(self) -> &'static [(&'static str, &'static str)] {
         match self {
             Self::Frr => &[("/usr/lib/frr/bgpd", "frr"), ("vtysh", "frr"), ("ip", "iproute2")],
             Self::Gobgp => &[("gobgpd", "gobgpd"), ("gobgp", "gobgpd")],
+            Self::Bird => &[("bird", "bird2"), ("birdc", "bird2")],
+            Self::Openbgpd => &[("/usr/sbin/bgpd", "openbgpd"), ("bgpctl", "openbgpd")],
+            Self::Exabgp => &[("exabgp", "exabgp")],
         }
     }
 }
@@ -51,7 +70,15 @@ impl Kind {
 /// it lacks.
 pub fn needs(kind: Kind) -> Result<(), Missing> {
     needs::needs()?;
-    needs::installed(kind.programs())
+    needs::installed(kind.programs())?;
+    // Their daemons become users of their own, which a user namespace of root alone does not have.
+    let drops_root = matches!(kind, Kind::Frr | Kind::Openbgpd);
+    let map = fs::read_to_string("/proc/self/uid_map").unwrap_or_default();
+    let count = map.split_whitespace().nth(2).and_then(|count| count.parse::<u32>().ok());
+    match count {
+        Some(count) if count > 1 || !drops_root => Ok(()),
+        _ => Err(Missing::Users),
+    }
 }
 
 /// What a router is to do.
@@ -144,12 +171,10 @@ pub struct Learned {
     pub communities: BTreeSet<String>,
     /// Communities of RFC 8092.
     pub large_communities: BTreeSet<String>,
-    /// Kept although its speaker is gone.
-    pub is_stale: bool,
 }
 
 /// How a session is.
-#[derive(Clone, Debug, Eq, PartialEq)]
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
 pub struct Session {
     /// Whether it is established.
     pub is_established: bool,
@@ -190,6 +215,9 @@ impl Router {
         let processes = match kind {
             Kind::Frr => frr::start(&host, directory.path(), setup)?,
             Kind::Gobgp => gobgp::start(&host, directory.path(), setup)?,
+            Kind::Bird => bird::start(&host, directory.path(), setup)?,
+            Kind::Openbgpd => openbgpd::start(&host, directory.path(), setup)?,
+            Kind::Exabgp => exabgp::start(&host, directory.path(), setup)?,
         };
         Ok(Self { host, kind, directory, processes })
     }
@@ -205,6 +233,9 @@ impl Router {
         match self.kind {
             Kind::Frr => frr::table(self, family),
             Kind::Gobgp => gobgp::table(self, family),
+            Kind::Bird => bird::table(self, family),
+            Kind::Openbgpd => openbgpd::table(self, family),
+            Kind::Exabgp => exabgp::table(self, family),
         }
     }
 
@@ -213,6 +244,9 @@ impl Router {
         match self.kind {
             Kind::Frr => frr::sessions(self),
             Kind::Gobgp => gobgp::sessions(self),
+            Kind::Bird => bird::sessions(self),
+            Kind::Openbgpd => openbgpd::sessions(self),
+            Kind::Exabgp => exabgp::sessions(self),
         }
     }
 

@@ -171,6 +171,23 @@ pub struct BGPPeerSpec {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub ebgp_multi_hop: Option<bool>,
 
+    /// How many hops the router is away at most (GTSM, RFC 5082).
+    ///
+    /// Default none. From 1 to 254. Packets that come from further away are dropped, whoever they
+    /// say they are from. Use it for eBGP against forged packets, with 1 for a router on the same
+    /// link; the router needs the same. Not with `ebgpMultiHop`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1, max = 254))]
+    pub ttl_security: Option<u32>,
+
+    /// Whether to wait for the router to connect.
+    ///
+    /// Default `false`, which connects and takes no connection. Use it where only the router may
+    /// connect. The speaker then listens on TCP port 179, for which it needs the capability
+    /// NET_BIND_SERVICE.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub passive: Option<bool>,
+
     /// The VRF of the node that the router is in.
     ///
     /// Default none, the main routing table. It is the name of the VRF's device.

@@ -80,6 +80,10 @@ struct Rest {
     #[serde(skip_serializing_if = "Option::is_none")]
     enable_graceful_restart: Option<bool>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    ttl_security: Option<u32>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    passive: Option<bool>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     vrf: Option<String>,
     #[serde(rename = "disableMP", skip_serializing_if = "is_false")]
     disable_mp: bool,
@@ -126,6 +130,8 @@ fn upgrade(peer: BGPPeerV1Beta1) -> Result<BGPPeer, Unconvertible> {
         bfd_profile: spec.bfd_profile,
         enable_graceful_restart: rest.enable_graceful_restart,
         ebgp_multi_hop: spec.ebgp_multi_hop,
+        ttl_security: rest.ttl_security,
+        passive: rest.passive,
         vrf: rest.vrf,
         disable_mp: rest.disable_mp,
         dual_stack_address_family: rest.dual_stack_address_family,
@@ -142,6 +148,8 @@ fn downgrade(peer: BGPPeer) -> BGPPeerV1Beta1 {
         connect_time: spec.connect_time,
         password_secret: spec.password_secret,
         enable_graceful_restart: spec.enable_graceful_restart,
+        ttl_security: spec.ttl_security,
+        passive: spec.passive,
         vrf: spec.vrf,
         disable_mp: spec.disable_mp,
         dual_stack_address_family: spec.dual_stack_address_family,
@@ -331,6 +339,8 @@ mod tests {
             ("connectTime", json!("10s"), r#"{"connectTime":"10s"}"#),
             ("passwordSecret", json!({"name": "tor"}), r#"{"passwordSecret":{"name":"tor"}}"#),
             ("enableGracefulRestart", json!(false), r#"{"enableGracefulRestart":false}"#),
+            ("ttlSecurity", json!(1), r#"{"ttlSecurity":1}"#),
+            ("passive", json!(true), r#"{"passive":true}"#),
             ("vrf", json!("red"), r#"{"vrf":"red"}"#),
             ("disableMP", json!(true), r#"{"disableMP":true}"#),
             ("dualStackAddressFamily", json!(true), r#"{"dualStackAddressFamily":true}"#),
@@ -457,9 +467,9 @@ mod tests {
                 V1BETA2,
                 "the annotation `metallb.io/v1beta2-fields` cannot be read: unknown field \
                  `peerPort`, expected one of `localASN`, `dynamicASN`, `interface`, \
-                 `connectTime`, `passwordSecret`, `enableGracefulRestart`, `vrf`, `disableMP`, \
-                 `dualStackAddressFamily`, `noHoldTime`, `noKeepaliveTime` at line 1 column 11; \
-                 remove it, and set its fields in `metallb.io/v1beta2`",
+                 `connectTime`, `passwordSecret`, `enableGracefulRestart`, `ttlSecurity`, \
+                 `passive`, `vrf`, `disableMP`, `dualStackAddressFamily`, `noHoldTime`, \
+                 `noKeepaliveTime` at line 1 column 11; remove it, and set its fields in `metallb.io/v1beta2`",
             ),
         ];
         for (peer, to, why) in cases {

@@ -71,6 +71,7 @@ async fn serve(args: &Controller) -> anyhow::Result<()> {
         health_port: args.health_probe_port,
         is_ready,
         metrics_port: args.port,
+        more_metrics_port: 0,
         metrics: metrics.process().clone(),
         tls: tls.clone(),
         metrics_cert_dir: args.tls.metrics_cert_dir.clone(),

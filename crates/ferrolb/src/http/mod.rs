@@ -47,6 +47,8 @@ pub struct Servers {
     pub is_ready: watch::Receiver<bool>,
     /// TCP port of `/metrics`; 0 for none.
     pub metrics_port: u16,
+    /// One more TCP port of the same; 0 for none.
+    pub more_metrics_port: u16,
     /// What `/metrics` shows.
     pub metrics: metrics::Process,
     /// How `/metrics` speaks TLS.
@@ -85,15 +87,19 @@ pub fn start(servers: Servers) -> Result<JoinSet<()>, rustls::Error> {
             None => tasks.spawn(certificate::follow_own_making(certificate, provider)),
         };
         let access = Arc::new(Access::new(servers.client));
-        tasks.spawn(serve(Server {
-            what: "metrics",
-            reach: Reach::Everywhere,
-            port: servers.metrics_port,
-            tls: Some(tls),
-            router: Router::new()
-                .route("/metrics", get(show_metrics))
-                .with_state((servers.metrics, access)),
-        }));
+        let router = Router::new()
+            .route("/metrics", get(show_metrics))
+            .with_state((servers.metrics, access));
+        let ports = [servers.metrics_port, servers.more_metrics_port];
+        for port in ports.into_iter().filter(|port| *port != 0) {
+            tasks.spawn(serve(Server {
+                what: "metrics",
+                reach: Reach::Everywhere,
+                port,
+                tls: Some(tls.clone()),
+                router: router.clone(),
+            }));
+        }
     }
     Ok(tasks)
 }

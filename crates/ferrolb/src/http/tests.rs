@@ -77,6 +77,7 @@ fn run(health_port: u16) -> Running {
         health_port,
         is_ready: watched,
         metrics_port,
+        more_metrics_port: 0,
         metrics: metrics.process().clone(),
         tls: tls::Settings::read(&crate::args::Tls::default()).unwrap(),
         metrics_cert_dir: None,

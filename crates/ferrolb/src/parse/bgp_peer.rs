@@ -17,6 +17,9 @@ use crate::source::secret::{BASIC_AUTH, Content, Secret};
 
 const PORTS: RangeInclusive<u16> = 1..=16_384;
 
+/// How far away a router may be, if it is said at all.
+const HOPS: RangeInclusive<u8> = 1..=254;
+
 /// The shortest hold time but for zero, RFC 4271 section 4.2.
 const SHORTEST_HOLD_TIME: Duration = Duration::from_secs(3);
 
@@ -84,6 +87,8 @@ fn fact(
         keepalive_time,
         connect_time: connect_time(spec, findings),
         is_multihop: spec.ebgp_multi_hop == Some(true),
+        ttl_security: ttl_security(spec, findings),
+        is_passive: spec.passive == Some(true),
         has_graceful_restart: spec.enable_graceful_restart == Some(true),
         is_dual_stack: spec.dual_stack_address_family,
         vrf: spec.vrf.clone().filter(|vrf| !vrf.is_empty()),
@@ -227,6 +232,21 @@ fn timers(spec: &BGPPeerSpec, findings: &mut Findings) -> (Option<Duration>, Opt
     (Some(seconds), Some(keepalive))
 }
 
+fn ttl_security(spec: &BGPPeerSpec, findings: &mut Findings) -> Option<u8> {
+    const FIELD: &str = "spec.ttlSecurity";
+    let hops = spec.ttl_security?;
+    if spec.ebgp_multi_hop == Some(true) {
+        let message = "both ttlSecurity and ebgpMultiHop specified";
+        let help = "remove `ebgpMultiHop`: the number of hops in `ttlSecurity` says it";
+        findings.problem(FIELD, message.to_owned(), help);
+    }
+    let fitting = u8::try_from(hops).ok().filter(|hops| HOPS.contains(hops));
+    if fitting.is_none() {
+        findings.out_of_bounds(FIELD, hops, &(u32::from(*HOPS.start())..=u32::from(*HOPS.end())));
+    }
+    fitting
+}
+
 fn positive(time: Option<api::Duration>, field: &str, findings: &mut Findings) -> Option<Duration> {
     let time = time?;
     let positive = time.to_std();
@@ -335,7 +355,11 @@ fn bfd(
     let name = object.spec.bfd_profile.as_ref().filter(|name| !name.is_empty())?;
     let peer = &findings.object.name;
     let (message, help) = match profiles.get(name) {
-        Some(Ok(profile)) => return Some(profile.clone()),
+        Some(Ok(profile)) => {
+            let message = "BFD is not spoken yet, so this router is watched by `holdTime` alone";
+            findings.warning("spec.bfdProfile", message, "set a short `holdTime`, such as `9s`");
+            return Some(profile.clone());
+        }
         Some(Err(refused)) => (
             format!("peer {peer} referencing bfd profile {name}, which has problems"),
             format!("mend {refused}"),

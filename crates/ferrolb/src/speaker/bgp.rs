@@ -4,6 +4,7 @@
 //! engines find the fewest messages that turn what was sent into that. Nothing here waits for one
 //! router: what TCP does not take stays in the session's tables, and the next router has its turn.
 
+mod doors;
 mod peer;
 mod sessions;
 mod settings;
@@ -26,6 +27,7 @@ use proto::time::{Instant, earliest};
 use crate::net::clock::{Clock, wall_micros};
 use crate::net::inbox::{Inbox, wait_for};
 
+use doors::Doors;
 use peer::Peer;
 
 pub use sessions::{Report, Sessions};
@@ -71,6 +73,12 @@ enum Wish {
     Session(Box<Settings>),
     /// There is none. One that may come later begins from nothing.
     NoSession,
+}
+
+impl Wish {
+    fn is_unchanged(&self) -> bool {
+        matches!(self, Self::Unchanged)
+    }
 }
 
 /// What is new about the routes of a router.
@@ -128,6 +136,7 @@ struct Routers {
     peers: BTreeMap<PeerName, Peer>,
     /// Sessions that were ended, until their last words are out.
     departing: Vec<Peer>,
+    doors: Doors,
     sessions: Arc<Sessions>,
     is_synced: bool,
     leaving: Option<Instant>,
@@ -149,6 +158,7 @@ pub fn start(
         clock,
         peers: BTreeMap::new(),
         departing: Vec::new(),
+        doors: Doors::default(),
         sessions,
         is_synced: false,
         leaving: None,
@@ -163,7 +173,7 @@ fn run(mut routers: Routers, orders: &Inbox<Orders>) {
         let deadline = routers.deadline();
         let all = || routers.peers.values().chain(&routers.departing);
         let mut sources = vec![orders.as_fd()];
-        sources.extend(all().flat_map(Peer::sources));
+        sources.extend(all().flat_map(Peer::sources).chain(routers.doors.sources()));
         let sinks: Vec<_> = all().flat_map(Peer::sinks).collect();
         if let Err(error) = wait_for(&sources, &sinks, routers.clock.until(deadline)) {
             tracing::error!(%error, "waiting for routers failed; all sessions end");
@@ -178,8 +188,12 @@ fn run(mut routers: Routers, orders: &Inbox<Orders>) {
 impl Routers {
     fn obey(&mut self, orders: Orders) {
         let now = self.clock.now();
+        let is_about_doors = orders.peers.values().any(|news| !news.session.is_unchanged());
         for (name, news) in orders.peers {
             self.change(now, name, news);
+        }
+        if is_about_doors || self.doors.is_due(now) {
+            self.doors.fit(now, self.peers.values());
         }
         if orders.is_synced && !self.is_synced {
             self.is_synced = true;
@@ -224,6 +238,13 @@ impl Routers {
 
     /// Lets every session read, send and let time pass.
     fn go_on(&mut self) {
+        for (from, device, stream) in self.doors.visitors() {
+            let mut peers = self.peers.values_mut();
+            match peers.find(|peer| peer.expects(from.ip(), device.as_deref())) {
+                Some(peer) => peer.accept(self.clock.now(), stream),
+                None => tracing::debug!(%from, "no peer is expected from there"),
+            }
+        }
         for peer in self.peers.values_mut().chain(&mut self.departing) {
             peer.go_on(self.clock.now(), &mut self.buffer);
         }
@@ -240,7 +261,7 @@ impl Routers {
 
     fn deadline(&self) -> Option<Instant> {
         let all = self.peers.values().chain(&self.departing);
-        earliest(all.map(Peer::deadline).chain([self.leaving]))
+        earliest(all.map(Peer::deadline).chain([self.leaving, self.doors.deadline()]))
     }
 
     fn have_left(&self) -> bool {
@@ -258,3 +279,6 @@ fn leave() -> Leave {
         before_close: BEFORE_CLOSE,
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -17,7 +17,8 @@ use anyhow::{Context as _, anyhow, bail};
 use ipnet::IpNet;
 use kube::Client;
 use planner::facts::{Change, Facts};
-use planner::names::{NodeName, ServiceName};
+use planner::names::{NodeName, PeerName, ServiceName};
+use proto::bgp::session::State;
 use proto::mesh::Station;
 use proto::mesh::seal::Key;
 use tokio::runtime;
@@ -69,6 +70,9 @@ const ORDERS: usize = 1024;
 
 /// For how long after the start a holder may have gone before this speaker could hear it.
 const STRANGER: Duration = Duration::from_secs(30);
+
+/// Of the sidecar that MetalLB's FRR mode has for metrics.
+const FRR_METRICS_PORT: u16 = 9121;
 
 /// A file that MetalLB reads and this does not.
 const GOSSIP_FILE: &str = "/etc/metallb/memberlist/config.json";
@@ -124,7 +128,8 @@ async fn serve(args: &args::Speaker) -> anyhow::Result<()> {
     cluster.change(vec![Change::IgnoreExcludeLabel(args.ignore_exclude_lb)]).await;
     cluster.use_interfaces(&interfaces.borrow_and_update()).await?;
     cluster.use_gateways(&gateways.borrow_and_update());
-    let held = Arc::clone(&cluster.held);
+    let (held, sessions) = (Arc::clone(&cluster.held), Arc::clone(&cluster.sessions));
+    cluster.metrics.sessions(Arc::clone(&sessions)).context("making metrics")?;
     let mut data_plane = data_plane::watch(args.data_plane_check, args.kube_proxy_healthz);
     let mut batch = Vec::new();
     let mut control = Control::open();
@@ -133,6 +138,7 @@ async fn serve(args: &args::Speaker) -> anyhow::Result<()> {
             () = &mut terminated => break None,
             Request::Leave(left) = control.next() => break Some(left),
             edits = held.changed() => cluster.hold(&edits).await,
+            () = sessions.changed() => cluster.remark(),
             Ok(()) = rivals.changed() => {
                 let known = rivals.borrow_and_update().clone().unwrap_or_default();
                 cluster.give_way(known).await?;
@@ -191,11 +197,20 @@ fn start_servers(
         health_port: args.health_probe_port,
         is_ready,
         metrics_port: args.port,
+        more_metrics_port: frr_metrics_port(args),
         metrics,
         tls,
         metrics_cert_dir: args.tls.metrics_cert_dir.clone(),
         client,
     })
+}
+
+/// Where MetalLB's FRR mode has the metrics of sessions, which rules for scraping may name.
+fn frr_metrics_port(args: &args::Speaker) -> u16 {
+    match args.unused.bgp_type.as_deref() {
+        Some("frr") if args.port != 0 => FRR_METRICS_PORT,
+        _ => 0,
+    }
 }
 
 /// Who this process is to a MetalLB beside it.
@@ -216,7 +231,7 @@ fn speaker_labels(args: &args::Speaker) -> String {
 /// What was given and changes nothing, with the reason.
 fn without_effect(args: &args::Speaker, has_gossip_file: bool) -> Vec<String> {
     let unused = &args.unused;
-    let bgp = "ferrolb will speak BGP itself";
+    let bgp = "ferrolb speaks BGP itself";
     let gossip = "speakers hear each other by heartbeats, not by gossip";
     let given = [
         (unused.bgp_type.is_some(), "METALLB_BGP_TYPE", bgp),
@@ -427,9 +442,7 @@ impl Cluster {
     /// Tells others what has been done.
     async fn follow_up(&mut self, effect: Effect, held: &BTreeMap<IpAddr, Holding>) {
         let Some(speaker) = &self.speaker else { return };
-        let mut remarks = remarks(&self.identity.keys, speaker.punctuality());
-        remarks.extend(fitness_remarks(speaker.lacks(), self.data_plane));
-        self.written.reporter.remark(remarks);
+        self.remark();
         self.metrics.unfit(speaker.lacks().values().map(|lack| lack.why));
         let plan = speaker.planner().plan();
         for left in effect.diffs.iter().flat_map(|diff| &diff.silences_added) {
@@ -500,6 +513,15 @@ impl Cluster {
         }
     }
 
+    /// Says of this speaker what there is to say beside its settings.
+    fn remark(&self) {
+        let Some(speaker) = &self.speaker else { return };
+        let mut remarks = remarks(&self.identity.keys, speaker.punctuality());
+        remarks.extend(fitness_remarks(speaker.lacks(), self.data_plane));
+        remarks.extend(session_remark(&self.sessions.all()));
+        self.written.reporter.remark(remarks);
+    }
+
     /// Says what is wrong with the settings, each once.
     fn report(&mut self) {
         if !self.live.is_synced() {
@@ -536,6 +558,28 @@ fn remarks(keys: &[Key], punctuality: Punctuality) -> Vec<Remark> {
         }
     };
     vec![authenticated, Remark { about: "meshRealTime", reason, complaint }]
+}
+
+/// Which sessions are not as they should be; nothing where there are none.
+fn session_remark(sessions: &BTreeMap<PeerName, bgp::Report>) -> Option<Remark> {
+    let about = "bgpSessionsEstablished";
+    let down: Vec<_> = sessions
+        .iter()
+        .filter(|(_, report)| report.state != State::Established)
+        .map(|(peer, report)| {
+            let why = report.failure.as_ref().or(report.last_down.as_ref());
+            let why = why.map_or("not tried yet", String::as_str);
+            format!("{peer} at {}: {why}", report.at)
+        })
+        .collect();
+    match (sessions.len(), down.is_empty()) {
+        (0, _) => None,
+        (_, true) => Some(Remark { about, reason: "AllEstablished", complaint: None }),
+        (all, false) => {
+            let some = format!("{} of {all} sessions are down: {}", down.len(), down.join("; "));
+            Some(Remark { about, reason: "SessionDown", complaint: Some(some.into()) })
+        }
+    }
 }
 
 /// Whether the node can answer for what it is a candidate for, and forward it.

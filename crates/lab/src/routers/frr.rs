@@ -160,7 +160,6 @@ fn learned(path: &Value) -> Learned {
         med: number(&path["metric"]),
         communities: words(&path["community"]),
         large_communities: words(&path["largeCommunity"]),
-        is_stale: path["stale"] == true,
     }
 }
 

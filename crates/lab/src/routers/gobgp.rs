@@ -98,7 +98,7 @@ pub(super) fn table(router: &Router, family: Family) -> Result<Table> {
 }
 
 fn learned(path: &Value) -> Learned {
-    let mut learned = Learned { is_stale: path["stale"] == true, ..Learned::default() };
+    let mut learned = Learned::default();
     for attribute in path["attrs"].as_array().into_iter().flatten() {
         let value = &attribute["value"];
         let hop = |value: &Value| value.as_str().and_then(|text| text.parse().ok());

@@ -26,6 +26,8 @@ pub(super) fn external() -> Peer {
         keepalive_time: None,
         connect_time: None,
         is_multihop: false,
+        ttl_security: None,
+        is_passive: false,
         has_graceful_restart: false,
         is_dual_stack: false,
         vrf: None,

@@ -89,6 +89,10 @@ pub struct Peer {
     pub connect_time: Option<Duration>,
     /// The router may be more than one hop away.
     pub is_multihop: bool,
+    /// How many hops the router is away at most (RFC 5082); `None` does not look.
+    pub ttl_security: Option<u8>,
+    /// The router connects to us.
+    pub is_passive: bool,
     /// The router keeps routes while the speaker restarts (RFC 4724).
     pub has_graceful_restart: bool,
     /// The session carries both families whatever its transport is.

@@ -1,3 +1,5 @@
+//! Connections on the loopback.
+
 //! Options of sockets, read back from the kernel.
 
 use std::time::{Duration, Instant};

@@ -32,7 +32,7 @@ fn a_peer_keeps_all_that_it_says() {
         "{myASN: 64512, localASN: 64600, dynamicASN: external, peerAddress: '::ffff:192.0.2.1', \
          sourceAddress: 192.0.2.2, peerPort: 1790, holdTime: 9s, connectTime: 5s, \
          routerID: 192.0.2.3, nodeSelectors: [{}], password: swordfish, bfdProfile: main, \
-         enableGracefulRestart: true, ebgpMultiHop: true, vrf: red, disableMP: true, \
+         enableGracefulRestart: true, ebgpMultiHop: true, passive: true, vrf: red, disableMP: true, \
          dualStackAddressFamily: true}",
     );
     let profile = bgp("BFDProfile", "{transmitInterval: 50, echoMode: true, minimumTtl: 250}");
@@ -50,6 +50,8 @@ fn a_peer_keeps_all_that_it_says() {
         keepalive_time: Some(Duration::from_secs(3)),
         connect_time: Some(Duration::from_secs(5)),
         is_multihop: true,
+        ttl_security: None,
+        is_passive: true,
         has_graceful_restart: true,
         is_dual_stack: true,
         vrf: Some("red".to_owned()),

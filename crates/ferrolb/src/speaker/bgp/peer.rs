@@ -19,7 +19,7 @@ use super::sessions::Report;
 use super::settings::Settings;
 use super::wire::{Closing, Wire};
 use crate::net::addresses::Addresses;
-use crate::net::tcp::{Progress, Read, Stream};
+use crate::net::tcp::{Key, Progress, Read, Stream};
 
 /// How long the last words of a connection may take.
 const LAST_WORDS: Duration = Duration::from_secs(1);
@@ -29,6 +29,10 @@ const MAX_CLOSING: usize = 4;
 
 /// How often a connection is read before others have their turn.
 const READS_AT_ONCE: usize = 4;
+
+/// How often TCP is handed something before others have their turn: a router that reads as fast as
+/// we write would else have all of it.
+const WRITES_AT_ONCE: usize = 8;
 
 /// The session with one router.
 pub(super) struct Peer {
@@ -78,9 +82,10 @@ impl Peer {
             if old.transport != self.settings.transport
                 && let Some(address) = address
             {
-                for wire in self.wires.values() {
+                let made = self.wires.values().map(|wire| &wire.stream);
+                for stream in made.chain(&self.dialling) {
                     // The next connection says what is wrong with them.
-                    let _ = wire.stream.adapt(address, &self.settings.transport);
+                    let _ = stream.adapt(address, &self.settings.transport);
                 }
             }
         } else {
@@ -136,8 +141,9 @@ impl Peer {
 
     /// Whether the router may connect to us, from this address and in this VRF.
     pub(super) fn expects(&self, from: IpAddr, device: Option<&str>) -> bool {
-        let is_here = self.settings.transport.device.as_deref() == device;
-        is_here && self.takes_connections() && self.target().is_some_and(|to| to.ip() == from)
+        self.device() == device
+            && self.takes_connections()
+            && self.target().is_some_and(|to| to.ip() == from)
     }
 
     /// Whether the router may connect to us at all.
@@ -152,6 +158,16 @@ impl Peer {
             Ok(()) => self.connected(now, stream, End::Accepted),
             Err(error) => self.fail(&error),
         }
+    }
+
+    /// The device that connections are bound to.
+    pub(super) fn device(&self) -> Option<&str> {
+        self.settings.transport.device.as_deref()
+    }
+
+    /// What connections are signed with.
+    pub(super) fn key(&self) -> Option<&Key> {
+        self.settings.transport.key.as_ref()
     }
 
     /// Where the router is; `None` as long as that is not known.
@@ -247,16 +263,23 @@ impl Peer {
         self.carry_out(now);
     }
 
-    /// Does what the session wants until it wants nothing more, or TCP takes nothing more.
+    /// Does what the session wants until it wants nothing more, TCP takes nothing more, or others
+    /// should have their turn.
     fn carry_out(&mut self, now: Instant) {
         self.is_touched = true;
-        loop {
-            while let Some(output) = self.session.poll() {
-                self.act(now, output);
-            }
+        self.act_all(now);
+        for _ in 0..WRITES_AT_ONCE {
             if !self.push(now) {
                 return;
             }
+            // What this adds to be sent, when its turn is over, is sent in the next one.
+            self.act_all(now);
+        }
+    }
+
+    fn act_all(&mut self, now: Instant) {
+        while let Some(output) = self.session.poll() {
+            self.act(now, output);
         }
     }
 

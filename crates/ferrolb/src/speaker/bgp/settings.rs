@@ -77,9 +77,10 @@ impl Settings {
 
 fn transport(peer: &Peer) -> Options {
     // RFC 4271 leaves it open; all routers send to eBGP peers with a TTL of 1 unless told otherwise.
-    let reach = match peer.is_multihop || peer.is_internal() {
-        true => Reach::Any,
-        false => Reach::Link,
+    let reach = match peer.ttl_security {
+        Some(hops) => Reach::Secured(hops),
+        None if peer.is_multihop || peer.is_internal() => Reach::Any,
+        None => Reach::Link,
     };
     Options {
         source: peer.source,
@@ -112,7 +113,7 @@ fn config(peer: &Peer, name: &NodeName, own_addresses: &[IpAddr]) -> Config {
         hold_time: peer.hold_time.map_or(HOLD_TIME, seconds),
         keepalive: peer.keepalive_time,
         connect_retry: peer.connect_time.unwrap_or(CONNECT_RETRY),
-        openings: Openings::Active,
+        openings: if peer.is_passive { Openings::Passive } else { Openings::Active },
         delay_open: None,
         families,
         multiprotocol: Multiprotocol::Offered,

@@ -1,3 +1,5 @@
+//! What fields of a BGPPeer mean for a session.
+
 //! What of a BGPPeer becomes which setting of a session.
 
 use std::num::NonZeroU32;
@@ -22,6 +24,8 @@ fn peer() -> Peer {
         keepalive_time: None,
         connect_time: None,
         is_multihop: false,
+        ttl_security: None,
+        is_passive: false,
         has_graceful_restart: false,
         is_dual_stack: false,
         vrf: None,
@@ -59,6 +63,7 @@ fn packets_to_another_as_go_one_hop_unless_it_is_multihop() {
     let rows = [
         ("eBGP", peer(), Reach::Link),
         ("eBGP over hops", Peer { is_multihop: true, ..peer() }, Reach::Any),
+        ("secured", Peer { ttl_security: Some(2), ..peer() }, Reach::Secured(2)),
         ("iBGP", Peer { remote_asn: RemoteAsn::Number(asn(64_512)), ..peer() }, Reach::Any),
         ("iBGP by the AS that is shown", Peer { local_asn, ..peer() }, Reach::Any),
         ("iBGP, whatever it says", Peer { remote_asn: RemoteAsn::Internal, ..peer() }, Reach::Any),
