@@ -6,6 +6,7 @@
 pub mod writer;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use planner::names::ServiceName;
@@ -16,6 +17,24 @@ use crate::api::{InterfaceInfo, ServiceL2Status, ServiceL2StatusStatus};
 pub const NODE_LABEL: &str = "metallb.io/node";
 const NAME_LABEL: &str = "metallb.io/service-name";
 const NAMESPACE_LABEL: &str = "metallb.io/service-namespace";
+
+impl Said {
+    /// Whether that is what is wanted of this node, about the Service of the object.
+    fn is(&self, want: &ServiceL2StatusStatus) -> bool {
+        match self {
+            Self::Usual(interfaces) => **interfaces == *want.interfaces,
+            Self::Other(status) => **status == *want,
+        }
+    }
+
+    /// Whether the server lets it become that.
+    fn can_become(&self, want: &ServiceL2StatusStatus) -> bool {
+        match self {
+            Self::Usual(_) => true,
+            Self::Other(status) => can_become(status, want),
+        }
+    }
+}
 
 /// A request to the API server.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -45,6 +64,8 @@ pub struct Statuses {
     node: String,
     /// UID of the Pod that owns them, once it is known.
     owner: Option<String>,
+    /// Of the object that was seen last: most have the same.
+    last_owner: Option<Arc<str>>,
     is_synced: bool,
     /// Services that this node answers for, and on which interfaces; none means all.
     wanted: BTreeMap<ServiceName, BTreeSet<String>>,
@@ -52,21 +73,31 @@ pub struct Statuses {
     /// UIDs of Pods whose objects are left alone, once they are known, and these.
     others: Option<BTreeSet<String>>,
     left_alone: BTreeMap<String, There>,
-    by_service: BTreeMap<ServiceName, BTreeSet<String>>,
+    /// Most have one object.
+    by_service: BTreeMap<ServiceName, Vec<String>>,
     /// Services to look at.
     open: BTreeSet<ServiceName>,
     /// Services with a request under way.
     busy: BTreeSet<ServiceName>,
 }
 
-/// An object, reduced to what is compared.
+/// An object, reduced to what is compared: there may be one for each of thousands of Services.
 #[derive(Debug)]
 struct There {
     service: ServiceName,
     version: u64,
     has_labels: bool,
-    owners: Vec<String>,
-    status: ServiceL2StatusStatus,
+    owners: Box<[Arc<str>]>,
+    status: Said,
+}
+
+/// What the status of an object says.
+#[derive(Debug)]
+enum Said {
+    /// That this node answers for the Service on these interfaces.
+    Usual(Box<[InterfaceInfo]>),
+    /// Something else.
+    Other(Box<ServiceL2StatusStatus>),
 }
 
 impl Statuses {
@@ -76,6 +107,7 @@ impl Statuses {
         Self {
             node: node.to_owned(),
             owner: None,
+            last_owner: None,
             is_synced: false,
             wanted: BTreeMap::new(),
             there: BTreeMap::new(),
@@ -126,7 +158,8 @@ impl Statuses {
         }
         self.gone(&name);
         let owners = metadata.owner_references.iter().flatten();
-        let owners = owners.map(|owner| owner.uid.clone()).collect();
+        let owners = owners.map(|owner| self.shared_owner(&owner.uid)).collect();
+        let status = self.reduced(&service, status);
         let labels = labels(&self.node, &service);
         let has_labels = metadata
             .labels
@@ -153,11 +186,14 @@ impl Statuses {
         let service = object.service.clone();
         self.open.insert(service.clone());
         let is_of_others =
-            |owner| self.others.as_ref().is_some_and(|others| others.contains(owner));
+            |owner: &Arc<str>| self.others.as_ref().is_some_and(|others| others.contains(&**owner));
         if object.owners.iter().any(is_of_others) {
             self.left_alone.insert(name, object);
         } else {
-            self.by_service.entry(service).or_default().insert(name.clone());
+            let names = self.by_service.entry(service).or_default();
+            names.reserve_exact(1);
+            names.push(name.clone());
+            names.sort_unstable();
             self.there.insert(name, object);
         }
     }
@@ -211,16 +247,19 @@ impl Statuses {
         let want = self.status(service, interfaces);
         let mut kept = None;
         for (name, object) in there {
-            if kept.is_some() || !can_become(&object.status, &want) {
+            if kept.is_some() || !object.status.can_become(&want) {
                 return Some(Call::Delete(name.clone()));
             }
             kept = Some((name, object));
         }
         match kept {
             None => Some(Call::Create),
-            Some((name, object)) if object.status != want => Some(Call::Status(name.clone(), want)),
+            Some((name, object)) if !object.status.is(&want) => {
+                Some(Call::Status(name.clone(), want))
+            }
             Some((name, object)) => {
-                let is_owned = self.owner.as_ref().is_some_and(|uid| object.owners.contains(uid));
+                let is_mine = |uid: &Arc<str>| self.owner.as_deref() == Some(&**uid);
+                let is_owned = object.owners.iter().any(is_mine);
                 (!is_owned || !object.has_labels).then(|| Call::Adopt(name.clone()))
             }
         }
@@ -229,16 +268,31 @@ impl Statuses {
     fn status(&self, service: &ServiceName, names: &BTreeSet<String>) -> ServiceL2StatusStatus {
         ServiceL2StatusStatus {
             node: self.node.clone(),
-            service_name: service.name.clone(),
-            service_namespace: service.namespace.clone(),
+            service_name: service.name.to_string(),
+            service_namespace: service.namespace.to_string(),
             interfaces: names.iter().map(|name| InterfaceInfo { name: name.clone() }).collect(),
+        }
+    }
+
+    fn shared_owner(&mut self, uid: &str) -> Arc<str> {
+        match &self.last_owner {
+            Some(last) if **last == *uid => Arc::clone(last),
+            Some(_) | None => Arc::clone(self.last_owner.insert(uid.into())),
+        }
+    }
+
+    fn reduced(&self, service: &ServiceName, status: ServiceL2StatusStatus) -> Said {
+        let names = (&*status.node, &*status.service_name, &*status.service_namespace);
+        match names == (&*self.node, &*service.name, &*service.namespace) {
+            true => Said::Usual(status.interfaces.into()),
+            false => Said::Other(Box::new(status)),
         }
     }
 
     fn forget(&mut self, name: &str) -> Option<There> {
         let object = self.there.remove(name)?;
         if let Some(names) = self.by_service.get_mut(&object.service) {
-            names.remove(name);
+            names.retain(|known| known != name);
             if names.is_empty() {
                 self.by_service.remove(&object.service);
             }
@@ -273,7 +327,7 @@ fn label(metadata: &ObjectMeta, key: &str) -> String {
 fn service_of(metadata: &ObjectMeta, status: &ServiceL2StatusStatus) -> ServiceName {
     match status.service_name.as_str() {
         "" => labelled(metadata),
-        name => ServiceName::new(&status.service_namespace, name),
+        name => ServiceName::new(&*status.service_namespace, name),
     }
 }
 

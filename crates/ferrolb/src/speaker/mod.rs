@@ -205,7 +205,7 @@ impl Speaker {
         for at in touched {
             let planned = self.planner.plan().candidacies.get(at);
             let candidacy = planned.map(|planned| ownership::Candidacy {
-                order: planned.order.iter().filter_map(|node| self.names.of(node)).collect(),
+                order: planned.order.sorted().iter().filter_map(|it| self.names.of(it)).collect(),
                 is_fit: is_fit(&self.interfaces, planned),
             });
             let lack = planned.and_then(|one| Lack::of(*at, one, &self.node, &self.interfaces));

@@ -203,7 +203,7 @@ impl<F> Follower<F> {
         let read = (self.read)(object);
         let before = self.known.remove(&key).and_then(|known| known.service);
         let service: Option<Box<str>> = match &read {
-            Ok(Some(Seen::Slice { service, .. })) => Some(service.name.as_str().into()),
+            Ok(Some(Seen::Slice { service, .. })) => Some((*service.name).into()),
             // What it belonged to is not known to be wrong.
             Err(_) => before.clone(),
             Ok(_) => None,
