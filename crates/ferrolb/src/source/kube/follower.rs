@@ -143,15 +143,7 @@ impl<F> Follower<F> {
             let is_streaming = self.listing == Listing::Streamed;
             let next = match self.is_listing && is_streaming {
                 true => time::timeout(STREAM_PATIENCE, changes.next()).await.ok(),
-                false if self.said < MANY => Some(changes.next().await),
-                false => match time::timeout(QUIET, changes.next()).await {
-                    Ok(next) => Some(next),
-                    Err(_) => {
-                        self.said = 0;
-                        memory::give_back();
-                        continue;
-                    }
-                },
+                false => Some(self.await_next(&mut changes).await),
             };
             match next {
                 Some(Ok(event)) => self.take(event).await?,
@@ -164,6 +156,23 @@ impl<F> Follower<F> {
                 }
             }
         }
+    }
+
+    /// Waits for the next event, and cleans up meanwhile. Who stopped to wait for it would lose what
+    /// is known of the list or watch.
+    async fn await_next<K>(&mut self, changes: &mut Changes<K>) -> Result<Event<K>, watcher::Error>
+    where
+        K: Resource + Clone + Debug + DeserializeOwned + Send + 'static,
+    {
+        let mut next = pin!(changes.next());
+        if self.said >= MANY {
+            if let Ok(event) = time::timeout(QUIET, next.as_mut()).await {
+                return event;
+            }
+            self.said = 0;
+            memory::give_back();
+        }
+        next.await
     }
 
     async fn take<K>(&mut self, event: Event<K>) -> Result<(), Deaf>
