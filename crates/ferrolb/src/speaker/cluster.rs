@@ -29,6 +29,7 @@ use super::excluded::{self, Excluded};
 use super::held::{Held, Holding};
 use super::mesh::Punctuality;
 use super::{Effect, Given, Identity, Keys, Observers, Speaker, may_answer_arp, touched};
+use crate::api::ServiceL2Status;
 use crate::args;
 use crate::http::{self, Reach, tls};
 use crate::k8s::client;
@@ -206,6 +207,8 @@ struct Cluster {
     speaker: Option<Speaker>,
     held: Arc<Held>,
     announced: Announced,
+    /// Services that this node answered for in an earlier life, by its status objects.
+    answered_before: BTreeSet<ServiceName>,
     beside: Beside,
     warning: rivals::Warning,
     /// `metadata.uid` of Services, for Events.
@@ -235,6 +238,7 @@ impl Cluster {
             speaker: None,
             held: Arc::default(),
             announced: Announced::default(),
+            answered_before: BTreeSet::new(),
             beside: Beside::default(),
             warning,
             uids: BTreeMap::new(),
@@ -267,7 +271,14 @@ impl Cluster {
                     self.uids.insert(name, uid.into());
                 }
                 Seen::Service(name, None) => _ = self.uids.remove(&name),
-                Seen::Status(object) => self.written.see(*object).await,
+                Seen::Status(object) => {
+                    if self.speaker.is_none()
+                        && let StatusObject::L2(status) = &*object
+                    {
+                        self.answered_before.extend(service_answered_for(status));
+                    }
+                    self.written.see(*object).await;
+                }
                 Seen::Synced(Kind::ServiceL2Status) => self.written.order(Order::Synced).await,
                 Seen::Unavailable(kind, cause) => {
                     tracing::warn!(%kind, "nothing is withdrawn because of it: {cause}");
@@ -378,11 +389,16 @@ impl Cluster {
         let touched = effect.diffs.iter().flat_map(touched);
         let news = self.announced.update(plan, held, touched);
         let is_stranger = self.clock.now() < proto::time::Instant::START + STRANGER;
+        if !is_stranger {
+            self.answered_before = BTreeSet::new();
+        }
         for (name, news) in news {
             let addresses = self.announced.addresses(&name);
             let series = addresses.map(|address| (Protocol::Layer2, address)).collect();
             self.metrics.announced(&name, series);
-            if news == News::Gained {
+            // Whoever looks at it knows, and a restart is not to write as many Events as there are
+            // Services.
+            if news == News::Gained && !self.answered_before.remove(&name) {
                 let message = format!("announcing from node \"{node}\" with protocol \"layer2\"");
                 let about = reference(&name, &self.uids);
                 self.recorder.tell(&about, EventType::Normal, "nodeAssigned", message);
@@ -418,6 +434,12 @@ impl Cluster {
             tracing::warn!("{warning}");
         }
     }
+}
+
+/// The Service that a status object of this node is about; none if it says nothing yet.
+fn service_answered_for(object: &ServiceL2Status) -> Option<ServiceName> {
+    let status = object.status.as_ref()?;
+    Some(ServiceName::new(&*status.service_namespace, &*status.service_name))
 }
 
 /// How well other speakers can be trusted, and this one.
