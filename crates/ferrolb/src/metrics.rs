@@ -22,6 +22,7 @@ use proto::l2::Ignored;
 use proto::mesh::seal::Refused;
 
 use crate::speaker::mesh::Punctuality;
+use crate::speaker::{Unfit, Verdict};
 
 use self::addresses::Addresses;
 
@@ -332,6 +333,8 @@ pub struct Speaker {
     process: Process,
     ignored: IntCounterVec,
     send_errors: IntCounterVec,
+    unfit: IntGaugeVec,
+    data_plane: IntGaugeVec,
     mesh: Mesh,
 }
 
@@ -373,6 +376,16 @@ impl Speaker {
     pub fn new(node: NodeName) -> prometheus::Result<Self> {
         let process = Process::new(Addresses::on(node))?;
         let registry = &process.registry;
+        let unfit = gauges(
+            "ferrolb_layer2_unfit_addresses",
+            "Addresses that this node is a candidate for and cannot answer for, by reason.",
+            &["reason"],
+        )?;
+        let data_plane = gauges(
+            "ferrolb_data_plane_state",
+            "1 for the state in which this node's kube-proxy is, as far as it is known.",
+            &["state"],
+        )?;
         let by = |name: &str, help: &str, label: &str| {
             added(registry, IntCounterVec::new(Opts::new(name, help), &[label])?)
         };
@@ -387,6 +400,8 @@ impl Speaker {
                 "Frames of ARP and NDP that could not be sent, by interface.",
                 "interface",
             )?,
+            unfit: added(registry, unfit)?,
+            data_plane: added(registry, data_plane)?,
             mesh: Mesh::new(registry)?,
             process,
         })
@@ -405,6 +420,25 @@ impl Speaker {
     /// Shows how many other speakers are heard.
     pub fn mesh_peers_heard(&self, peers: usize) {
         self.mesh.peers_heard.set(i64::try_from(peers).unwrap_or(i64::MAX));
+    }
+
+    /// Shows why this node cannot answer for addresses that it is a candidate for.
+    pub fn unfit(&self, reasons: impl IntoIterator<Item = Unfit>) {
+        let mut counts: BTreeMap<_, i64> = Unfit::ALL.map(|why| (why, 0)).into();
+        for why in reasons {
+            *counts.entry(why).or_default() += 1;
+        }
+        for (why, count) in counts {
+            self.unfit.with_label_values(&[why.label()]).set(count);
+        }
+    }
+
+    /// Shows whether this node forwards.
+    pub fn data_plane(&self, verdict: Verdict) {
+        for other in Verdict::ALL {
+            let is_so = i64::from(other == verdict);
+            self.data_plane.with_label_values(&[other.label()]).set(is_so);
+        }
     }
 
     /// Shows whether heartbeats go before all other work.

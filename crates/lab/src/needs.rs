@@ -8,6 +8,7 @@ use std::thread;
 use nix::sched::{CloneFlags, unshare};
 
 use crate::kube::programs;
+use crate::netns::Netns;
 
 /// What is missing on this machine.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -28,6 +29,11 @@ pub enum Missing {
         /// Its name.
         name: &'static str,
     },
+    /// The kernel has no interfaces of a kind.
+    Link {
+        /// The kind, as `ip link add type` has it.
+        kind: &'static str,
+    },
 }
 
 impl fmt::Display for Missing {
@@ -47,6 +53,11 @@ impl fmt::Display for Missing {
                 f,
                 "no program `{name}`: install Go and run `cargo xtask test`, which builds it, or \
                  name a directory that has it in `KUBEBUILDER_ASSETS`"
+            ),
+            Self::Link { kind } => write!(
+                f,
+                "the kernel has no interfaces of the kind `{kind}`: load its module, or run a kernel \
+                 that has it"
             ),
         }
     }
@@ -73,7 +84,23 @@ pub fn needs_peers() -> Result<(), Missing> {
     installed(&[("arping", "iputils-arping"), ("bridge", "iproute2"), ("ndisc6", "ndisc6")])
 }
 
-fn installed(programs: &[(&'static str, &'static str)]) -> Result<(), Missing> {
+/// Says whether the kernel has interfaces of a kind that needs no others, and if not, that it lacks
+/// them. A lab must be possible.
+pub fn needs_link(kind: &'static str) -> Result<(), Missing> {
+    let made = Netns::new("needs").is_ok_and(|netns| {
+        netns.run(move || {
+            let mut ip = Command::new("ip");
+            let words: &[_] = match kind {
+                "vlan" => &["link", "add", "link", "lo", "name", "new", "type", kind, "id", "7"],
+                _ => &["link", "add", "new", "type", kind],
+            };
+            ip.args(words).output().is_ok_and(|output| output.status.success())
+        })
+    });
+    if made { Ok(()) } else { Err(Missing::Link { kind }) }
+}
+
+pub(crate) fn installed(programs: &[(&'static str, &'static str)]) -> Result<(), Missing> {
     match programs.iter().find(|(name, _)| !is_installed(name)) {
         None => Ok(()),
         Some((name, package)) => Err(Missing::Program { name, package }),
@@ -107,7 +134,8 @@ pub fn skip(test: &str, missing: Missing) {
 
 /// Ends the test, with a line that names it and the reason, on a machine without what a lab needs;
 /// `require!(kubernetes)` also wants the programs of Kubernetes, `require!(peers)` those of others for
-/// layer 2.
+/// layer 2, `require!(router KIND)` those of a router. `require!(link "bond")` wants a kernel with such
+/// interfaces.
 #[macro_export]
 macro_rules! require {
     () => {
@@ -118,6 +146,12 @@ macro_rules! require {
     };
     (peers) => {
         $crate::require!(@ $crate::needs::needs_peers())
+    };
+    (router $kind:expr) => {
+        $crate::require!(@ $crate::routers::needs($kind))
+    };
+    (link $kind:literal) => {
+        $crate::require!(@ $crate::needs::needs_link($kind))
     };
     (@ $needs:expr) => {
         if let Err(missing) = $needs {

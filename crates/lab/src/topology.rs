@@ -328,6 +328,12 @@ impl Host {
         })
     }
 
+    /// Sends what goes to `network/length` by `gateway`.
+    pub fn route(&self, network: IpAddr, length: u8, gateway: IpAddr) -> Result<()> {
+        let add = async move |handle: Handle| add_route(&handle, network, length, gateway).await;
+        self.netns.netlink(add)
+    }
+
     /// Adds an IPv6 address to `eth0` as an ordinary host does: it asks the LAN first whether anybody
     /// has it. Waits for the result, and says whether the kernel found it free.
     pub fn detect_duplicate(&self, address: Ipv6Addr) -> Result<bool> {

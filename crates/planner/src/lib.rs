@@ -12,6 +12,7 @@ pub mod assign;
 mod build;
 pub mod converge;
 pub mod facts;
+pub mod interfaces;
 pub mod ledger;
 pub mod names;
 pub mod owner;

@@ -11,6 +11,7 @@ use ipnet::IpNet;
 
 use crate::facts::bgp::Community;
 use crate::facts::lan::Announcing;
+use crate::interfaces::Interfaces;
 use crate::names::{PeerName, ServiceName};
 use crate::owner::Order;
 use crate::reason::{Protocol, Silence};
@@ -46,15 +47,6 @@ pub struct Candidacy {
     pub interfaces: Interfaces,
     /// How the LAN is told and asked about the address.
     pub announcing: Announcing,
-}
-
-/// Interfaces of one node.
-#[derive(Clone, Debug, Eq, PartialEq)]
-pub enum Interfaces {
-    /// Every one that can carry ARP.
-    All,
-    /// Those with these names.
-    Named(BTreeSet<String>),
 }
 
 /// All that one router is told.
@@ -132,15 +124,6 @@ impl fmt::Display for Candidacy {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (services, order) = (joined(self.services.iter()), joined(self.order.iter()));
         write!(f, "{services} order {order} on {}", self.interfaces)
-    }
-}
-
-impl fmt::Display for Interfaces {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::All => f.write_str("all interfaces"),
-            Self::Named(names) => f.write_str(&joined(names)),
-        }
     }
 }
 

@@ -56,11 +56,20 @@ pub struct L2AdvertisementSpec {
 
     /// Interfaces on which a node answers, by name.
     ///
-    /// Default none, which is every one. It does not influence which node is chosen: name
-    /// interfaces that every selected node has. If several advertisements match a Service on one
-    /// node, their interfaces add up.
+    /// Default none, which is every one. In a name `*` stands for any characters, as in `eth*`; a
+    /// name with `!` before it, as in `!docker0`, excludes what the others or none of them select.
+    /// A node that has none of the interfaces, or none with carrier, leaves the address to
+    /// another one. If several advertisements match a Service on one node, their interfaces add up.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub interfaces: Vec<String>,
+
+    /// Makes a node answer only on interfaces that have an address in a subnet which the address
+    /// of the Service is in.
+    ///
+    /// Default false. A node without such an interface leaves the address to another one. Use it
+    /// when the nodes are in different subnets, and pools have addresses of each.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub require_subnet: bool,
 
     /// Services to announce, by their labels; it is enough that one selector matches.
     ///

@@ -1,10 +1,12 @@
 //! `ferrolb speaker`: MetalLB's flags and variables under their names.
 
+use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use clap::ArgAction;
 
 use super::tls::Tls;
+use crate::speaker::Check;
 
 /// `ferrolb speaker`.
 #[derive(Debug, clap::Args)]
@@ -57,6 +59,18 @@ pub struct Speaker {
     /// Nodes with the label `node.kubernetes.io/exclude-from-external-load-balancers` announce too.
     #[arg(long, action = ArgAction::Set, num_args = 0..=1, require_equals = true, default_value_t = false, default_missing_value = "true")]
     pub ignore_exclude_lb: bool,
+    /// How to find out whether this node forwards what comes for addresses of Services. One that
+    /// does not leaves them to other nodes.
+    #[arg(long, value_enum, default_value_t = Check::Auto, env = "FERROLB_DATA_PLANE_CHECK")]
+    pub data_plane_check: Check,
+    /// Where the kube-proxy of this node tells at `/healthz` how it is.
+    #[arg(
+        long,
+        value_name = "ADDRESS",
+        default_value = "127.0.0.1:10256",
+        env = "FERROLB_KUBE_PROXY_HEALTHZ"
+    )]
+    pub kube_proxy_healthz: SocketAddr,
     /// TLS of the metrics.
     #[command(flatten)]
     pub tls: Tls,

@@ -7,7 +7,7 @@ use ipnet::IpNet;
 use planner::assign::Assignment;
 use planner::facts::bgp::Community;
 use planner::names::{NodeName, PeerName, ServiceName};
-use planner::plan::{self, Candidacy, Interfaces, Left, Plan};
+use planner::plan::{self, Candidacy, Left, Plan};
 use planner::reason::{Protocol, Refusal};
 use serde::Serialize;
 
@@ -150,10 +150,7 @@ pub(super) fn texts<T: ToString>(items: impl IntoIterator<Item = T>) -> Vec<Stri
 }
 
 fn announced(address: IpAddr, candidacy: &Candidacy) -> Vec<Announced> {
-    let interfaces = match &candidacy.interfaces {
-        Interfaces::All => None,
-        Interfaces::Named(names) => Some(names.clone()),
-    };
+    let interfaces = candidacy.interfaces.texts();
     let announced = |service: &ServiceName| Announced {
         service: service.to_string(),
         address: address.to_string(),

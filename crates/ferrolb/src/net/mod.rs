@@ -3,22 +3,28 @@
 //!
 //! | file | what |
 //! | --- | --- |
+//! | [`addresses`] | addresses of the interface that a connection leaves by |
 //! | [`clock`] | the time, the only place that asks for it |
 //! | [`interfaces`] | the table of network interfaces, kept fresh by netlink |
 //! | [`packet_socket`] | ARP or NDP frames of one interface (`AF_PACKET`) |
 //! | [`filter`] | which of these frames the kernel hands over |
 //! | [`groups`] | membership in multicast groups, by which NDP asks |
+//! | [`http_status`] | what an HTTP server says, as far as its status code |
+//! | [`tcp`] | connections with routers |
 //! | [`thread`] | being on time |
 //! | [`udp`] | datagrams between speakers |
 //! | [`memory`] | how the allocator uses memory, unsafe |
 //! | [`inbox`] | desired state handed to a thread, and what such a thread waits for |
 
+pub mod addresses;
 pub mod clock;
 pub mod filter;
 pub mod groups;
+pub mod http_status;
 pub mod inbox;
 pub mod interfaces;
 pub mod memory;
 pub mod packet_socket;
+pub mod tcp;
 pub mod thread;
 pub mod udp;

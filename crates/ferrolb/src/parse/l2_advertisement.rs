@@ -1,6 +1,7 @@
 //! L2Advertisements: which pools which nodes announce on the LAN.
 
 mod announcements;
+mod interfaces;
 mod planned_moves;
 
 use std::ops::RangeInclusive;
@@ -50,6 +51,7 @@ fn fact(spec: &api::L2AdvertisementSpec, findings: &mut Findings) -> L2Advertise
         }
     }
     let announcing = announcements::read(spec, findings);
+    let interfaces = interfaces::read(spec, findings);
     let mut list = |field, list| selector::read_list(list, field, findings);
     L2Advertisement {
         pools: spec.ip_address_pools.iter().cloned().map(PoolName).collect(),
@@ -57,7 +59,7 @@ fn fact(spec: &api::L2AdvertisementSpec, findings: &mut Findings) -> L2Advertise
         node_selectors: list("spec.nodeSelectors", &spec.node_selectors),
         service_selectors: list("spec.serviceSelectors", &spec.service_selectors),
         preferred_nodes,
-        interfaces: spec.interfaces.iter().cloned().collect(),
+        interfaces,
         settings: Arc::new(Settings { announcing, ..planned_moves::read(&spec.planned_moves) }),
     }
 }

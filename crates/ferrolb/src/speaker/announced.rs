@@ -5,9 +5,11 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use planner::names::ServiceName;
-use planner::plan::{Interfaces, Plan};
+use planner::plan::Plan;
 
+use super::fitness::selected;
 use super::held::Holding;
+use crate::net::interfaces::Interface;
 
 /// Services and the addresses that this node answers for.
 #[derive(Debug, Default)]
@@ -78,19 +80,22 @@ impl Announced {
         self.addresses_of.get(service).into_iter().flatten().copied()
     }
 
-    /// On which interfaces it does, if it does; none of them named means on all.
+    /// On which of these interfaces it does, if it does; none of them named means on all.
     pub(super) fn interfaces(
         &self,
         plan: &Plan,
         service: &ServiceName,
+        table: &[Interface],
     ) -> Option<BTreeSet<String>> {
         let addresses = self.addresses_of.get(service)?;
         let mut names = BTreeSet::new();
-        for candidacy in addresses.iter().filter_map(|address| plan.candidacies.get(address)) {
-            match &candidacy.interfaces {
-                Interfaces::All => return Some(BTreeSet::new()),
-                Interfaces::Named(named) => names.extend(named.iter().cloned()),
+        for address in addresses {
+            let Some(candidacy) = plan.candidacies.get(address) else { continue };
+            if candidacy.interfaces.are_all() {
+                return Some(BTreeSet::new());
             }
+            let selected = selected(*address, &candidacy.interfaces, table);
+            names.extend(selected.map(|interface| interface.name.clone()));
         }
         Some(names)
     }
@@ -101,6 +106,7 @@ mod tests {
     use std::sync::Arc;
 
     use planner::facts::lan::Announcing;
+    use planner::interfaces::{InterfaceSelector, Interfaces, Subnet};
     use planner::owner::Order;
     use planner::plan::Candidacy;
 
@@ -112,14 +118,11 @@ mod tests {
 
     fn plan(candidacies: &[(u8, &[&str], &[&str])]) -> Plan {
         let candidacy = |(last, services, names): &(u8, &[&str], &[&str])| {
-            let names: BTreeSet<_> = names.iter().map(|name| String::from(*name)).collect();
+            let selector = InterfaceSelector::new(names.iter().copied(), Subnet::Any);
             let candidacy = Candidacy {
                 services: services.iter().map(|name| ServiceName::new("shop", *name)).collect(),
                 order: Order::new(Arc::default(), at(*last)),
-                interfaces: match names.is_empty() {
-                    true => Interfaces::All,
-                    false => Interfaces::Named(names),
-                },
+                interfaces: Interfaces::new([&selector]),
                 announcing: Announcing::default(),
             };
             (at(*last), candidacy)
@@ -202,6 +205,14 @@ mod tests {
                 None,
             ),
         ];
+        let table = ["eth0", "eth1", "eth2"].map(|name| Interface {
+            index: 1,
+            name: name.to_owned(),
+            mac: None,
+            is_running: true,
+            can_arp: true,
+            addresses: Vec::new(),
+        });
         let web = ServiceName::new("shop", "web");
         for (step, plan, held, touched, news, addresses, interfaces) in rows {
             let held = held.iter().map(|(last, holding)| (at(*last), *holding)).collect();
@@ -213,7 +224,7 @@ mod tests {
             assert_eq!(announced.addresses(&web).collect::<Vec<_>>(), want, "{step}");
             let want =
                 interfaces.map(|names| names.iter().map(|name| String::from(*name)).collect());
-            assert_eq!(announced.interfaces(&plan, &web), want, "{step}");
+            assert_eq!(announced.interfaces(&plan, &web, &table), want, "{step}");
         }
     }
 }

@@ -14,6 +14,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context as _, anyhow, bail};
+use ipnet::IpNet;
 use kube::Client;
 use planner::facts::{Change, Facts};
 use planner::names::{NodeName, ServiceName};
@@ -25,17 +26,25 @@ use tokio::task::JoinSet;
 
 use super::announced::{Announced, News};
 use super::beside::Beside;
+use super::bgp_extras;
+use super::data_plane;
 use super::excluded::{self, Excluded};
+use super::fitness::summary;
 use super::held::{Held, Holding};
 use super::mesh::Punctuality;
-use super::{Effect, Given, Identity, Keys, Observers, Speaker, may_answer_arp, touched};
-use crate::api::ServiceL2Status;
+use super::routed::Routed;
+use super::{
+    Effect, Given, Identity, Keys, Lack, Observers, Speaker, Unfit, Verdict, bgp, may_answer_arp,
+    touched,
+};
+use crate::api::{ServiceBGPStatus, ServiceL2Status};
 use crate::args;
 use crate::http::{self, Reach, tls};
+use crate::k8s::announcement::kind::Kind as _;
+use crate::k8s::announcement::writer::{Order, Writer};
 use crate::k8s::client;
 use crate::k8s::configuration_state::{Component, Remark, Report, Reporter};
 use crate::k8s::events::{EventType, Recorder};
-use crate::k8s::l2_status::writer::{Order, Writer};
 use crate::k8s::own_pod::own_pod;
 use crate::k8s::reference::Reference;
 use crate::metrics::{self, Config, Protocol, Update};
@@ -93,9 +102,8 @@ async fn serve(args: &args::Speaker) -> anyhow::Result<()> {
     let (synced, is_ready) = watch::channel(false);
     let counted = (metrics.process().clone(), client.clone());
     let servers = start_servers(args, tls, is_ready, counted)?;
-    for note in without_effect(args, Path::new(GOSSIP_FILE).exists()) {
-        tracing::warn!("{note}");
-    }
+    let notes = without_effect(args, Path::new(GOSSIP_FILE).exists());
+    notes.iter().for_each(|note| tracing::warn!("{note}"));
     tracing::info!(node = args.node_name, namespace, class = args.lb_class, "started");
 
     let identity =
@@ -106,22 +114,28 @@ async fn serve(args: &args::Speaker) -> anyhow::Result<()> {
     let me = me(args, &namespace);
     let mut rivals = rivals::follow(client.clone(), me.clone());
     let written = Written::start(client.clone(), &namespace, &args.node_name, &args.pod_name);
+    tokio::spawn(bgp_extras::warn(client.clone(), namespace.clone()));
     let recorder = Recorder::start(client, COMPONENT);
     let warning = rivals::Warning::new(me);
     let mut cluster = Cluster::new(identity, live, excluded, metrics, (written, recorder, warning));
     cluster.change(vec![Change::IgnoreExcludeLabel(args.ignore_exclude_lb)]).await;
     cluster.use_interfaces(&interfaces.borrow_and_update()).await?;
     let held = Arc::clone(&cluster.held);
+    let mut data_plane = data_plane::watch(args.data_plane_check, args.kube_proxy_healthz);
     let mut batch = Vec::new();
     loop {
         tokio::select! {
             () = &mut terminated => break,
             edits = held.changed() => cluster.hold(&edits).await,
             Ok(()) = rivals.changed() => {
-                let known = rivals.borrow_and_update().clone();
-                cluster.give_way(known.unwrap_or_default()).await?;
+                let known = rivals.borrow_and_update().clone().unwrap_or_default();
+                cluster.give_way(known).await?;
             }
             keys = keys.changed() => cluster.use_keys(keys),
+            Ok(()) = data_plane.changed() => {
+                let verdict = *data_plane.borrow_and_update();
+                cluster.use_data_plane(verdict).await;
+            }
             Ok(()) = interfaces.changed() => {
                 cluster.use_interfaces(&interfaces.borrow_and_update()).await?;
             }
@@ -132,9 +146,8 @@ async fn serve(args: &args::Speaker) -> anyhow::Result<()> {
                 cluster.see(batch.drain(..)).await?;
             }
         }
-        synced.send_if_modified(|synced| {
-            !std::mem::replace(synced, cluster.speaker.is_some()) && cluster.speaker.is_some()
-        });
+        let has_begun = cluster.speaker.is_some();
+        synced.send_if_modified(|synced| !std::mem::replace(synced, has_begun) && has_begun);
     }
     tracing::info!("leaving: the other nodes take over");
     if let Some(speaker) = cluster.speaker {
@@ -163,6 +176,7 @@ fn start_servers(
     })
 }
 
+/// Who this process is to a MetalLB beside it.
 fn me(args: &args::Speaker, namespace: &str) -> Me {
     Me {
         namespace: namespace.to_owned(),
@@ -201,14 +215,17 @@ struct Cluster {
     live: Live,
     excluded: Excluded,
     interfaces: Vec<Interface>,
+    data_plane: Verdict,
     /// What is known before all is.
     facts: Facts,
     /// Once everything has been seen.
     speaker: Option<Speaker>,
     held: Arc<Held>,
+    sessions: Arc<bgp::Sessions>,
     announced: Announced,
     /// Services that this node answered for in an earlier life, by its status objects.
     answered_before: BTreeSet<ServiceName>,
+    routed: Routed,
     beside: Beside,
     warning: rivals::Warning,
     /// `metadata.uid` of Services, for Events.
@@ -234,11 +251,14 @@ impl Cluster {
             live,
             excluded,
             interfaces: Vec::new(),
+            data_plane: Verdict::Unseen,
             facts: Facts::default(),
             speaker: None,
             held: Arc::default(),
+            sessions: Arc::default(),
             announced: Announced::default(),
             answered_before: BTreeSet::new(),
+            routed: Routed::default(),
             beside: Beside::default(),
             warning,
             uids: BTreeMap::new(),
@@ -279,7 +299,7 @@ impl Cluster {
                     }
                     self.written.see(*object).await;
                 }
-                Seen::Synced(Kind::ServiceL2Status) => self.written.order(Order::Synced).await,
+                Seen::Synced(kind) => self.written.synced(kind).await,
                 Seen::Unavailable(kind, cause) => {
                     tracing::warn!(%kind, "nothing is withdrawn because of it: {cause}");
                 }
@@ -287,8 +307,7 @@ impl Cluster {
                 | Seen::Misfit(..)
                 | Seen::Put(_)
                 | Seen::Slice { .. }
-                | Seen::SpeakerPod { .. }
-                | Seen::Synced(_) => (),
+                | Seen::SpeakerPod { .. } => (),
             }
         }
         let changes = self.live.changes();
@@ -303,7 +322,7 @@ impl Cluster {
         self.warning.tell(&known, &self.recorder);
         self.metrics.process().rivals(known.rivals.len());
         let uids = known.rivals.iter().map(|rival| rival.uid.clone()).collect();
-        self.written.order(Order::Leave(uids)).await;
+        self.written.leave(uids).await;
         let changes = self.beside.take(known);
         self.change(changes).await;
         self.begin_in_time().await
@@ -320,15 +339,22 @@ impl Cluster {
     /// Starts announcing.
     async fn begin(&mut self) -> io::Result<()> {
         let facts = std::mem::take(&mut self.facts);
-        let observers = Observers { held: Arc::clone(&self.held), metrics: self.metrics.clone() };
+        let observers = Observers {
+            held: Arc::clone(&self.held),
+            metrics: self.metrics.clone(),
+            sessions: Arc::clone(&self.sessions),
+        };
         let mut speaker =
             Speaker::start(self.identity.clone(), facts, &self.interfaces, Some(observers))?;
-        let remarks = remarks(&self.identity.keys, speaker.punctuality());
-        self.written.reporter.remark(remarks.to_vec());
         let effect = speaker.begin();
-        tracing::info!(addresses = speaker.planner().plan().candidacies.len(), "all was seen");
+        speaker.use_data_plane(self.data_plane);
+        let plan = speaker.planner().plan();
+        let (addresses, peers) = (plan.candidacies.len(), plan.peers.len());
+        tracing::info!(addresses, peers, "all was seen");
+        let routes: BTreeSet<_> = plan.peers.values().flat_map(|all| all.keys().copied()).collect();
         self.speaker = Some(speaker);
         self.follow_up(effect, &BTreeMap::new()).await;
+        self.follow_routes(routes).await;
         Ok(())
     }
 
@@ -359,6 +385,19 @@ impl Cluster {
         Ok(())
     }
 
+    async fn use_data_plane(&mut self, verdict: Verdict) {
+        match verdict.is_fit() {
+            false => tracing::error!("{verdict}"),
+            true => tracing::info!("{verdict}"),
+        }
+        self.data_plane = verdict;
+        self.metrics.data_plane(verdict);
+        if let Some(speaker) = &mut self.speaker {
+            speaker.use_data_plane(verdict);
+        }
+        self.follow_up(Effect::default(), &BTreeMap::new()).await;
+    }
+
     async fn hold(&mut self, edits: &BTreeMap<IpAddr, Holding>) {
         self.follow_up(Effect::default(), edits).await;
     }
@@ -366,17 +405,27 @@ impl Cluster {
     /// Tells others what has been done.
     async fn follow_up(&mut self, effect: Effect, held: &BTreeMap<IpAddr, Holding>) {
         let Some(speaker) = &self.speaker else { return };
+        let mut remarks = remarks(&self.identity.keys, speaker.punctuality());
+        remarks.extend(fitness_remarks(speaker.lacks(), self.data_plane));
+        self.written.reporter.remark(remarks);
+        self.metrics.unfit(speaker.lacks().values().map(|lack| lack.why));
         let plan = speaker.planner().plan();
         for left in effect.diffs.iter().flat_map(|diff| &diff.silences_added) {
             tracing::debug!("{left}");
         }
         let node = &self.identity.node;
-        for lack in effect.lacks.iter().filter(|lack| lack.is_misnamed && lack.is_first) {
-            let message = format!(
-                "the interfaces specified by LB IP \"{}\" doesn't exist in assigned node \
-                 \"{node}\" with protocol \"layer2\"",
-                lack.address
-            );
+        for lack in effect.lacks.iter().filter(|lack| lack.is_first) {
+            let message = match lack.why {
+                // As MetalLB has it, and others look for it.
+                Unfit::NoSuchInterface => format!(
+                    "the interfaces specified by LB IP \"{}\" doesn't exist in assigned node \
+                     \"{node}\" with protocol \"layer2\"",
+                    lack.address
+                ),
+                Unfit::NoInterfaceInSubnet => lack.to_string(),
+                // It comes and goes with a cable, and another node takes over.
+                Unfit::NoUsableInterface => continue,
+            };
             for name in lack.services.iter() {
                 let about = reference(name, &self.uids);
                 self.recorder.tell(&about, EventType::Warning, "announceFailed", message.clone());
@@ -386,28 +435,52 @@ impl Cluster {
         let inherited = inherited.filter_map(|(address, _)| plan.candidacies.get(address));
         let inherited: BTreeSet<_> =
             inherited.flat_map(|one| one.services.iter().cloned()).collect();
-        let touched = effect.diffs.iter().flat_map(touched);
+        let touched = effect.diffs.iter().flat_map(touched).chain(effect.moved);
         let news = self.announced.update(plan, held, touched);
         let is_stranger = self.clock.now() < proto::time::Instant::START + STRANGER;
         if !is_stranger {
             self.answered_before = BTreeSet::new();
         }
         for (name, news) in news {
-            let addresses = self.announced.addresses(&name);
-            let series = addresses.map(|address| (Protocol::Layer2, address)).collect();
-            self.metrics.announced(&name, series);
             // Whoever looks at it knows, and a restart is not to write as many Events as there are
             // Services.
-            if news == News::Gained && !self.answered_before.remove(&name) {
-                let message = format!("announcing from node \"{node}\" with protocol \"layer2\"");
-                let about = reference(&name, &self.uids);
-                self.recorder.tell(&about, EventType::Normal, "nodeAssigned", message);
-            }
-            let interfaces = self.announced.interfaces(plan, &name);
-            self.written.order(Order::Want(name.clone(), interfaces)).await;
+            let is_told = news == News::Gained && self.answered_before.remove(&name);
+            self.tell(&name, if is_told { &News::Same } else { &news }, Protocol::Layer2);
+            let interfaces = self.announced.interfaces(plan, &name, &self.interfaces);
+            self.written.layer2(Order::Want(name.clone(), interfaces)).await;
             if inherited.contains(&name) || news == News::Gained && is_stranger {
-                self.written.order(Order::Inherit(name)).await;
+                self.written.layer2(Order::Inherit(name)).await;
             }
+        }
+        let touched = self.routed.touched(&effect.diffs);
+        self.follow_routes(touched).await;
+    }
+
+    /// Tells others which Services routers are told of, as far as these prefixes are concerned.
+    async fn follow_routes(&mut self, touched: BTreeSet<IpNet>) {
+        let Some(speaker) = &self.speaker else { return };
+        let news = self.routed.update(speaker.planner().plan(), touched);
+        for (name, news) in news {
+            self.tell(&name, &news, Protocol::Bgp);
+            let peers = self.routed.peers(&name);
+            self.written.bgp(Order::Want(name, peers)).await;
+        }
+    }
+
+    /// Counts what is announced of a Service now, and says in an Event that more is.
+    fn tell(&self, name: &ServiceName, news: &News, protocol: Protocol) {
+        let layer2 = self.announced.addresses(name).map(|address| (Protocol::Layer2, address));
+        let facts = self.speaker.as_ref().map(|speaker| speaker.planner().facts());
+        let service = facts.and_then(|facts| facts.services.get(name));
+        let addresses = service.into_iter().flat_map(|service| &service.addresses);
+        let is_routed = |at: &&IpAddr| self.routed.prefixes(name).any(|net| net.contains(*at));
+        let bgp = addresses.filter(is_routed).map(|address| (Protocol::Bgp, *address));
+        self.metrics.announced(name, layer2.chain(bgp).collect());
+        if *news == News::Gained {
+            let node = &self.identity.node;
+            let message = format!("announcing from node \"{node}\" with protocol \"{protocol}\"");
+            let about = reference(name, &self.uids);
+            self.recorder.tell(&about, EventType::Normal, "nodeAssigned", message);
         }
     }
 
@@ -418,18 +491,14 @@ impl Cluster {
         }
         let report = Report::of(self.live.problems_of_settings());
         self.metrics.process().config(match &report {
-            Report::Invalid(_) => Config::Stale,
+            Report::Invalid { .. } => Config::Stale,
             Report::Unknown | Report::Valid => Config::Current,
         });
         self.written.reporter.report(report);
         for problem in self.problems.news(self.live.problems().map(ToString::to_string)) {
             tracing::error!("{problem}");
         }
-        let peers = self.live.settings().peers.keys();
-        let unspoken = peers.map(|peer| {
-            format!("BGPPeer {peer}: BGP is not spoken yet, so this router is told nothing")
-        });
-        let warnings = self.live.warnings().map(ToString::to_string).chain(unspoken);
+        let warnings = self.live.warnings().map(ToString::to_string);
         for warning in self.warnings.news(warnings) {
             tracing::warn!("{warning}");
         }
@@ -443,9 +512,9 @@ fn service_answered_for(object: &ServiceL2Status) -> Option<ServiceName> {
 }
 
 /// How well other speakers can be trusted, and this one.
-fn remarks(keys: &[Key], punctuality: Punctuality) -> [Remark; 2] {
+fn remarks(keys: &[Key], punctuality: Punctuality) -> Vec<Remark> {
     let (reason, complaint) = match keys {
-        [] => ("NoKey", Some("other speakers are believed without a key")),
+        [] => ("NoKey", Some("other speakers are believed without a key".into())),
         [..] => ("KeyGiven", None),
     };
     let authenticated = Remark { about: "meshAuthenticated", reason, complaint };
@@ -453,10 +522,22 @@ fn remarks(keys: &[Key], punctuality: Punctuality) -> [Remark; 2] {
         Punctuality::RealTime => ("RealTime", None),
         Punctuality::BestEffort => {
             let late = "heartbeats may be late while the node is busy: no real-time scheduling";
-            ("BestEffort", Some(late))
+            ("BestEffort", Some(late.into()))
         }
     };
-    [authenticated, Remark { about: "meshRealTime", reason, complaint }]
+    vec![authenticated, Remark { about: "meshRealTime", reason, complaint }]
+}
+
+/// Whether the node can answer for what it is a candidate for, and forward it.
+fn fitness_remarks(lacks: &BTreeMap<IpAddr, Lack>, data_plane: Verdict) -> [Remark; 2] {
+    let (reason, complaint) = match summary(lacks) {
+        None => ("Fit", None),
+        Some((why, sentence)) => (why.reason(), Some(sentence.into())),
+    };
+    let layer2 = Remark { about: "layer2Fit", reason, complaint };
+    let complaint = (!data_plane.is_fit()).then(|| data_plane.to_string().into());
+    let reason = data_plane.reason();
+    [layer2, Remark { about: "dataPlaneFit", reason, complaint }]
 }
 
 fn reference(name: &ServiceName, uids: &BTreeMap<ServiceName, Box<str>>) -> Reference {
@@ -465,43 +546,73 @@ fn reference(name: &ServiceName, uids: &BTreeMap<ServiceName, Box<str>>) -> Refe
 
 /// The status objects of this node; they are written once the Pod that owns them is known.
 struct Written {
-    orders: mpsc::Sender<Order>,
+    layer2: mpsc::Sender<Order>,
+    bgp: mpsc::Sender<Order>,
     reporter: Reporter,
 }
 
 impl Written {
     fn start(client: Client, namespace: &str, node: &str, pod: &str) -> Self {
-        let (orders, to_write) = mpsc::channel(ORDERS);
-        let writer = Writer::new(client.clone(), namespace, node);
+        let (layer2, to_write) = mpsc::channel(ORDERS);
+        let writer = Writer::<ServiceL2Status>::new(client.clone(), namespace, node);
         let (found, owner) = oneshot::channel();
+        tokio::spawn(writer.run(to_write, owner));
+        let (bgp, to_write) = mpsc::channel(ORDERS);
+        let writer = Writer::<ServiceBGPStatus>::new(client.clone(), namespace, node);
+        let (found_too, owner) = oneshot::channel();
         tokio::spawn(writer.run(to_write, owner));
         let component = Component::Speaker(node.to_owned());
         let at = (client.clone(), namespace.to_owned());
         let pod = pod.to_owned();
         let reporter = Reporter::start(at.clone(), component, async move {
             let owner = own_pod(&at.0, &at.1, &pod).await;
-            // The other one has ended: so does the process.
-            let _ = found.send(owner.clone());
+            // The other ones have ended: so does the process.
+            let _ = (found.send(owner.clone()), found_too.send(owner.clone()));
             owner
         });
-        Self { orders, reporter }
+        Self { layer2, bgp, reporter }
     }
 
-    async fn order(&self, order: Order) {
+    async fn layer2(&self, order: Order) {
         // The writer ends only with the process.
-        let _ = self.orders.send(order).await;
+        let _ = self.layer2.send(order).await;
+    }
+
+    async fn bgp(&self, order: Order) {
+        // The writer ends only with the process.
+        let _ = self.bgp.send(order).await;
+    }
+
+    async fn synced(&self, kind: Kind) {
+        match kind {
+            Kind::ServiceL2Status => self.layer2(Order::Synced).await,
+            Kind::ServiceBGPStatus => self.bgp(Order::Synced).await,
+            _ => (),
+        }
+    }
+
+    /// Leaves what the Pods with these UIDs wrote to them.
+    async fn leave(&self, others: BTreeSet<String>) {
+        self.layer2(Order::Leave(others.clone())).await;
+        self.bgp(Order::Leave(others)).await;
     }
 
     async fn see(&self, object: StatusObject) {
         match object {
-            StatusObject::L2(status) => self.order(Order::See(Box::new(status))).await,
+            StatusObject::L2(status) => {
+                self.layer2(Order::See(Box::new(status.reduce()))).await;
+            }
+            StatusObject::Bgp(status) => self.bgp(Order::See(Box::new(status.reduce()))).await,
             StatusObject::Gone(name) if name.kind == "ServiceL2Status" => {
-                self.order(Order::Gone(name.name)).await;
+                self.layer2(Order::Gone(name.name)).await;
+            }
+            StatusObject::Gone(name) if name.kind == "ServiceBGPStatus" => {
+                self.bgp(Order::Gone(name.name)).await;
             }
             StatusObject::Gone(name) if name.kind == "ConfigurationState" => {
                 self.reporter.is_gone();
             }
-            StatusObject::Bgp(_) | StatusObject::Configuration(_) | StatusObject::Gone(_) => (),
+            StatusObject::Configuration(_) | StatusObject::Gone(_) => (),
         }
     }
 }

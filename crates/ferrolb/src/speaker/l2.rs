@@ -13,7 +13,7 @@ use std::sync::Arc;
 use std::thread::{self, JoinHandle};
 
 use planner::facts::lan::Announcing;
-use planner::plan::Interfaces;
+use planner::interfaces::Interfaces;
 use proto::l2::{Arrival, Heard, Input, Mac, Output, Voice};
 use proto::time::earliest;
 
@@ -172,7 +172,7 @@ impl Ports {
         for port in self.ports.values_mut() {
             for address in addresses.iter().copied() {
                 let scope = self.scopes.get(&address);
-                let is_here = is_here(scope.map(|scope| &scope.interfaces), port.name());
+                let is_here = scope.is_some_and(|scope| port.is_in(&scope.interfaces, address));
                 let Announcing { schedule, probe } =
                     scope.map(|scope| scope.announcing).unwrap_or_default();
                 let (voice, arrival) = match self.held.get(&address) {
@@ -317,14 +317,5 @@ fn tell(interface: &str, heard: Heard) {
         Heard::Announcement { address, mac } => {
             tracing::info!(interface, %address, %mac, "another station says that it has it");
         }
-    }
-}
-
-/// Whether an address with this scope is answered for on the interface.
-fn is_here(scope: Option<&Interfaces>, interface: &str) -> bool {
-    match scope {
-        Some(Interfaces::All) => true,
-        Some(Interfaces::Named(names)) => names.contains(interface),
-        None => false,
     }
 }

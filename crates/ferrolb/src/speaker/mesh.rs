@@ -1,6 +1,7 @@
 //! Drives [`Ownership`] on a thread of its own: heartbeats must not wait for anything else.
 
 mod gate;
+mod last_resort;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
@@ -26,6 +27,7 @@ use crate::net::udp::MeshSocket;
 use crate::told::Told;
 
 use gate::Gate;
+use last_resort::LastResort;
 
 /// Datagrams read before time is looked at again.
 const DATAGRAMS_AT_ONCE: usize = 256;
@@ -42,6 +44,9 @@ pub struct Orders {
     pub stations: Option<Stations>,
     /// What is different about addresses. The first that is not `None` is about all of them.
     pub candidacies: Option<Candidacies>,
+    /// What would be different about addresses if this node forwarded; `None` where it would be
+    /// nothing.
+    pub last_resort: Candidacies,
     /// What was heard on the LAN.
     pub heard: Vec<Heard>,
     /// Hand everything over, then end.
@@ -68,6 +73,7 @@ struct Mesh {
     wanted: Option<Stations>,
     /// What the engine was not told yet.
     candidacies: Option<Candidacies>,
+    last_resort: LastResort,
     /// Every peer can be heard.
     can_hear: bool,
     /// The engine knows its peers and a first set of candidacies.
@@ -144,7 +150,8 @@ fn punctuality() -> Punctuality {
 fn run(mut mesh: Mesh, orders: &Inbox<Orders>) {
     while !mesh.ownership.has_left() {
         mesh.flush();
-        let deadline = earliest([mesh.ownership.deadline(), mesh.bind_at]);
+        let deadline =
+            earliest([mesh.ownership.deadline(), mesh.bind_at, mesh.last_resort.deadline()]);
         let mut sources = vec![orders.as_fd()];
         sources.extend(mesh.sockets.iter().map(AsFd::as_fd));
         if let Err(error) = wait(&sources, mesh.clock.until(deadline)) {
@@ -153,6 +160,7 @@ fn run(mut mesh: Mesh, orders: &Inbox<Orders>) {
         }
         mesh.obey(orders.take());
         mesh.receive();
+        mesh.fall_back();
         mesh.ownership.handle(mesh.clock.now(), Input::Timeout);
     }
     mesh.flush();
@@ -170,6 +178,7 @@ impl Mesh {
             gate: Gate::new(Seal::new(me, born), metrics.clone()),
             wanted: None,
             candidacies: None,
+            last_resort: LastResort::default(),
             can_hear: false,
             has_begun: false,
             sockets: Vec::new(),
@@ -187,6 +196,7 @@ impl Mesh {
         if let Some(keys) = orders.keys {
             self.gate.use_keys(now, keys);
         }
+        self.last_resort.take(now, orders.last_resort);
         if let Some(edits) = orders.candidacies {
             self.candidacies.get_or_insert_default().extend(edits);
         }
@@ -262,6 +272,16 @@ impl Mesh {
         };
         self.has_begun = true;
         self.ownership.handle(now, input);
+    }
+
+    /// Holds what nobody else does, although it should not.
+    fn fall_back(&mut self) {
+        let holders = || self.ownership.snapshot().holders;
+        if let Some(edits) = self.last_resort.look(self.clock.now(), holders) {
+            let addresses: Vec<_> = edits.keys().collect();
+            tracing::debug!(?addresses, "the last resort, or not any more");
+            self.ownership.handle(self.clock.now(), Input::CandidacyEdits(edits));
+        }
     }
 
     fn receive(&mut self) {

@@ -1,18 +1,22 @@
 //! The loop of one node: facts, plan, engines.
 //!
 //! [`Speaker::apply`] takes what is new about the facts, and hands each thread what that changes for
-//! it: [`mesh`] decides which addresses this node holds, [`l2`] answers for those. What it costs
-//! depends on what is new, not on how many Services there are.
+//! it: [`mesh`] decides which addresses this node holds, [`l2`] answers for those, [`bgp`] tells
+//! routers. What it costs depends on what is new, not on how many Services there are.
 
 mod announced;
 mod beside;
+pub mod bgp;
+mod bgp_extras;
 pub mod cluster;
+mod data_plane;
 mod excluded;
+mod fitness;
 pub mod held;
 mod keys;
 pub mod l2;
-mod lack;
 pub mod mesh;
+mod routed;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::io;
@@ -24,7 +28,7 @@ use anyhow::{Context as _, bail};
 use planner::announce::Planner;
 use planner::facts::{Change, Facts};
 use planner::names::NodeName;
-use planner::plan::{Candidacy, Interfaces, PlanDiff};
+use planner::plan::{Candidacy, PlanDiff};
 use proto::mesh::Station;
 use proto::mesh::ownership;
 use proto::mesh::seal::Key;
@@ -36,11 +40,13 @@ use crate::net::inbox::Inbox;
 use crate::net::interfaces::Interface;
 use crate::net::packet_socket;
 
+use fitness::{fitness, selected};
 use held::Held;
 use mesh::Punctuality;
 
+pub use data_plane::{Check, Verdict};
+pub use fitness::{Lack, Unfit};
 pub use keys::{Given, Keys};
-pub use lack::Lack;
 
 /// Who a speaker is.
 #[derive(Clone, Debug)]
@@ -63,6 +69,8 @@ pub struct Observers {
     pub held: Arc<Held>,
     /// What is sent for them.
     pub metrics: metrics::Speaker,
+    /// How the sessions with routers are.
+    pub sessions: Arc<bgp::Sessions>,
 }
 
 /// What [`Speaker::apply`] did.
@@ -72,6 +80,8 @@ pub struct Effect {
     pub diffs: Vec<PlanDiff>,
     /// Addresses that the node lacks an interface for, and did not before.
     pub lacks: Vec<Lack>,
+    /// Addresses that are answered for on other interfaces than before.
+    pub moved: BTreeSet<IpAddr>,
 }
 
 /// The plan of one node, and the threads that carry it out.
@@ -81,8 +91,11 @@ pub struct Speaker {
     interfaces: Vec<Interface>,
     names: Names,
     lacks: BTreeMap<IpAddr, Lack>,
+    data_plane: Verdict,
     mesh: Arc<Inbox<mesh::Orders>>,
     l2: Arc<Inbox<l2::Orders>>,
+    bgp: Arc<Inbox<bgp::Orders>>,
+    wanted: bgp::Wanted,
     threads: Vec<JoinHandle<()>>,
     punctuality: Punctuality,
 }
@@ -102,6 +115,8 @@ impl Speaker {
         let Identity { node, station, mesh_port, keys } = identity;
         let clock = Clock::start();
         let (mesh, l2) = (Arc::new(Inbox::<mesh::Orders>::new()?), Arc::new(Inbox::new()?));
+        let bgp = Arc::new(Inbox::<bgp::Orders>::new()?);
+        let sessions = observers.as_ref().map(|to| Arc::clone(&to.sessions)).unwrap_or_default();
         let (held, metrics) = observers.map(|to| (to.held, to.metrics)).unzip();
         let listeners = mesh::Listeners { l2: Arc::clone(&l2), held, metrics: metrics.clone() };
         mesh.update(|orders| orders.keys = Some(keys));
@@ -112,11 +127,26 @@ impl Speaker {
         if let Some(metrics) = metrics {
             metrics.mesh_punctuality(punctuality);
         }
-        let threads = vec![answering, hearing];
+        let speaking = bgp::start(clock, Arc::clone(&bgp), sessions)?;
+        let threads = vec![answering, hearing, speaking];
+        let wanted = bgp::Wanted::new(node.clone(), Arc::clone(&bgp));
         let planner = Planner::new(node.clone(), facts);
         let (names, lacks) = (Names::default(), BTreeMap::new());
         let interfaces = interfaces.to_vec();
-        Ok(Self { node, planner, interfaces, names, lacks, mesh, l2, threads, punctuality })
+        Ok(Self {
+            node,
+            planner,
+            interfaces,
+            names,
+            lacks,
+            data_plane: Verdict::Unseen,
+            mesh,
+            l2,
+            bgp,
+            wanted,
+            threads,
+            punctuality,
+        })
     }
 
     /// Makes speakers know each other by these keys, the newest first.
@@ -140,7 +170,8 @@ impl Speaker {
         self.l2.update(|orders| orders.interfaces = Some(self.interfaces.clone()));
         self.tell_ranges();
         self.tell_stations();
-        Effect { diffs: Vec::new(), lacks: self.tell(&all) }
+        self.wanted.begin(&self.planner);
+        Effect { lacks: self.tell(&all), ..Effect::default() }
     }
 
     /// Makes the threads want what the plan says after these changes.
@@ -154,9 +185,10 @@ impl Speaker {
         if is_about_stations {
             self.tell_stations();
         }
+        self.wanted.tell(&self.planner, &diffs);
         let touched = diffs.iter().flat_map(touched).collect();
         let lacks = self.tell(&touched);
-        Effect { diffs, lacks }
+        Effect { diffs, lacks, ..Effect::default() }
     }
 
     /// Makes the threads use these interfaces.
@@ -167,17 +199,42 @@ impl Speaker {
         let before = std::mem::replace(&mut self.interfaces, interfaces.to_vec());
         self.l2.update(|orders| orders.interfaces = Some(self.interfaces.clone()));
         let candidacies = self.planner.plan().candidacies.iter();
-        let differs = |candidacy: &Candidacy| {
-            is_fit(&before, candidacy) != is_fit(&self.interfaces, candidacy)
+        let differs = |(at, candidacy): &(&IpAddr, &Candidacy)| {
+            let names = |interfaces: &[Interface]| -> Vec<_> {
+                let selected = selected(**at, &candidacy.interfaces, interfaces);
+                selected.map(|interface| interface.name.clone()).collect()
+            };
+            names(&before) != names(&self.interfaces)
         };
-        let touched = candidacies.filter(|(_, one)| differs(one)).map(|(at, _)| *at).collect();
-        let lacks = self.tell(&touched);
-        Effect { diffs: Vec::new(), lacks }
+        let moved: BTreeSet<_> = candidacies.filter(differs).map(|(at, _)| *at).collect();
+        let lacks = self.tell(&moved);
+        Effect { lacks, moved, ..Effect::default() }
+    }
+
+    /// Makes the threads leave all addresses to other nodes if this one does not forward, as far as
+    /// others can have them.
+    pub fn use_data_plane(&mut self, verdict: Verdict) {
+        let was_fit = std::mem::replace(&mut self.data_plane, verdict).is_fit();
+        if was_fit == verdict.is_fit() {
+            return;
+        }
+        let all: BTreeSet<_> = self.planner.plan().candidacies.keys().copied().collect();
+        if verdict.is_fit() {
+            let none = all.iter().map(|at| (*at, None));
+            self.mesh.update(|orders| orders.last_resort.extend(none));
+        }
+        self.tell(&all);
+    }
+
+    /// Addresses that the node lacks an interface for.
+    pub fn lacks(&self) -> &BTreeMap<IpAddr, Lack> {
+        &self.lacks
     }
 
     /// Hands everything over to the other nodes and ends the threads. Blocks for at most a little
-    /// more than a second.
+    /// more than five seconds.
     pub fn leave(self) {
+        self.bgp.update(bgp::Orders::leave);
         self.mesh.update(|orders| orders.leave = true);
         for thread in self.threads {
             // A thread that panicked has already said so.
@@ -201,13 +258,20 @@ impl Speaker {
     /// cannot answer for since now.
     fn tell(&mut self, touched: &BTreeSet<IpAddr>) -> Vec<Lack> {
         let (mut candidacies, mut scopes) = (mesh::Candidacies::new(), BTreeMap::new());
-        let mut news = Vec::new();
+        let (mut last_resort, mut news) = (mesh::Candidacies::new(), Vec::new());
         for at in touched {
             let planned = self.planner.plan().candidacies.get(at);
             let candidacy = planned.map(|planned| ownership::Candidacy {
                 order: planned.order.sorted().iter().filter_map(|it| self.names.of(it)).collect(),
-                is_fit: is_fit(&self.interfaces, planned),
+                is_fit: fitness(*at, &planned.interfaces, &self.interfaces).is_ok(),
             });
+            let candidacy = if self.data_plane.is_fit() {
+                candidacy
+            } else {
+                let fit = candidacy.clone().filter(|candidacy| candidacy.is_fit);
+                last_resort.insert(*at, fit);
+                candidacy.map(|candidacy| ownership::Candidacy { is_fit: false, ..candidacy })
+            };
             let lack = planned.and_then(|one| Lack::of(*at, one, &self.node, &self.interfaces));
             candidacies.insert(*at, candidacy);
             scopes.insert(*at, planned.map(scope));
@@ -224,6 +288,7 @@ impl Speaker {
         self.l2.update(|orders| orders.scopes.extend(scopes));
         self.mesh.update(|orders| {
             orders.candidacies.get_or_insert_default().extend(candidacies);
+            orders.last_resort.extend(last_resort);
         });
         news
     }
@@ -304,21 +369,6 @@ impl Names {
 fn scope(planned: &Candidacy) -> l2::Scope {
     let Candidacy { interfaces, announcing, .. } = planned;
     l2::Scope { interfaces: interfaces.clone(), announcing: *announcing }
-}
-
-/// Whether one of `interfaces` can answer for an address.
-fn is_fit(interfaces: &[Interface], candidacy: &Candidacy) -> bool {
-    interfaces.iter().any(|interface| is_usable(interface, &candidacy.interfaces))
-}
-
-/// Whether an address that may be answered for on `wanted` can be on `interface`. Without carrier
-/// nobody would hear the answer: another node is to have the address.
-fn is_usable(interface: &Interface, wanted: &Interfaces) -> bool {
-    let is_wanted = match wanted {
-        Interfaces::All => true,
-        Interfaces::Named(names) => names.contains(&interface.name),
-    };
-    is_wanted && interface.can_arp && interface.is_running
 }
 
 #[cfg(test)]

@@ -3,6 +3,7 @@
 use planner::facts::{
     Endpoint, Families, Family, L2Advertisement, Node, Pool, Reservations, Service, TrafficPolicy,
 };
+use planner::interfaces::{InterfaceSelector, Subnet};
 use planner::names::ServiceName;
 use planner::range::Range;
 use planner::selector::Labels;
@@ -45,12 +46,16 @@ fn merge<V>(map: &mut BTreeMap<IpAddr, V>, edits: BTreeMap<IpAddr, Option<V>>) {
 /// A speaker whose orders nobody takes.
 fn idle(facts: Facts, interfaces: &[Interface]) -> Speaker {
     let node = NodeName::from("n0");
+    let bgp = Arc::new(Inbox::new().unwrap());
     let mut speaker = Speaker {
+        wanted: bgp::Wanted::new(node.clone(), Arc::clone(&bgp)),
+        bgp,
         planner: Planner::new(node.clone(), facts),
         node,
         interfaces: interfaces.to_vec(),
         names: Names::default(),
         lacks: BTreeMap::new(),
+        data_plane: Verdict::Unseen,
         mesh: Arc::new(Inbox::new().unwrap()),
         l2: Arc::new(Inbox::new().unwrap()),
         threads: Vec::new(),
@@ -76,7 +81,7 @@ fn interface(name: &str, can_arp: bool) -> Interface {
 }
 
 fn advertisement(interfaces: &[&str]) -> L2Advertisement {
-    let interfaces = interfaces.iter().map(|name| String::from(*name)).collect();
+    let interfaces = InterfaceSelector::new(interfaces.iter().copied(), Subnet::Any);
     L2Advertisement { interfaces, ..L2Advertisement::default() }
 }
 
@@ -222,28 +227,77 @@ fn a_change_of_one_service_is_told_of_that_service_alone() {
 }
 
 #[test]
-fn an_interface_that_is_not_there_is_missed_by_name() {
-    type Row<'a> = (&'a str, &'a [&'a str], &'a [Interface], Option<bool>);
+fn a_node_without_an_interface_for_an_address_says_why() {
+    type Row<'a> = (&'a str, &'a [&'a str], Subnet, &'a [Interface], Option<Unfit>);
+    let eth = |index| interface(&format!("eth{index}"), true);
     let unplugged = |name| Interface { is_running: false, ..interface(name, true) };
-    let rows: [Row<'_>; 7] = [
-        ("named and without carrier", &["eth0"], &[unplugged("eth0")], Some(false)),
-        ("all, and one has carrier", &[], &[unplugged("eth0"), interface("eth1", true)], None),
-        ("all, and there is one", &[], &[interface("eth0", true)], None),
-        ("all, and there is none", &[], &[interface("lo", false)], Some(false)),
-        ("named and there", &["eth0"], &[interface("eth0", true)], None),
-        ("named and down", &["eth0"], &[interface("eth0", false)], Some(false)),
-        ("named and unknown", &["eth9"], &[interface("eth0", true)], Some(true)),
+    let at = |network: &str, interface: Interface| Interface {
+        addresses: vec![network.parse().unwrap()],
+        ..interface
+    };
+    let (here, elsewhere) = ("192.0.2.11/24", "198.51.100.11/24");
+    let (any, own) = (Subnet::Any, Subnet::OfAddress);
+    let (none, no_such) = (Some(Unfit::NoUsableInterface), Some(Unfit::NoSuchInterface));
+    let no_subnet = Some(Unfit::NoInterfaceInSubnet);
+    let rows: [Row<'_>; 14] = [
+        ("named and without carrier", &["eth0"], any, &[unplugged("eth0")], none),
+        ("all, and one has carrier", &[], any, &[unplugged("eth0"), eth(1)], None),
+        ("all, and there is one", &[], any, &[eth(0)], None),
+        ("all, and there is none", &[], any, &[interface("lo", false)], none),
+        ("named and there", &["eth0"], any, &[eth(0)], None),
+        ("named and down", &["eth0"], any, &[interface("eth0", false)], none),
+        ("named and unknown", &["eth9"], any, &[eth(0)], no_such),
+        ("a pattern", &["eth*"], any, &[eth(0)], None),
+        ("a pattern of none", &["en*"], any, &[eth(0)], no_such),
+        ("all are excluded", &["!eth*"], any, &[eth(0), eth(1)], no_such),
+        ("in the subnet", &[], own, &[at(elsewhere, eth(0)), at(here, eth(1))], None),
+        ("in another", &[], own, &[at(elsewhere, eth(0))], no_subnet),
+        ("the wrong name is in it", &["eth0"], own, &[eth(0), at(here, eth(1))], no_subnet),
+        ("in it, and unplugged", &[], own, &[eth(0), at(here, unplugged("eth1"))], no_subnet),
     ];
-    for (case, names, table, want) in rows {
+    for (case, names, subnet, table, want) in rows {
         let mut facts = base();
         facts.nodes.retain(|name, _| name.0 == "n0");
-        facts.apply(Change::L2Advertisement("all".into(), Some(Box::new(advertisement(names)))));
+        let interfaces = InterfaceSelector::new(names.iter().copied(), subnet);
+        let advertisement = L2Advertisement { interfaces, ..L2Advertisement::default() };
+        facts.apply(Change::L2Advertisement("all".into(), Some(Box::new(advertisement))));
         facts.apply(Change::Service(name(0), Some(Box::new(service(address(0))))));
         let healthy = Endpoint { node: None, is_healthy: true, has_address: true };
         facts.apply(Change::Endpoints(name(0), Some(vec![healthy])));
         let speaker = idle(facts, table);
         let lack = speaker.lacks.get(&address(0));
-        assert_eq!(lack.map(|lack| lack.is_misnamed), want, "{case}");
+        assert_eq!(lack.map(|lack| lack.why), want, "{case}");
         assert!(lack.is_none_or(|lack| lack.is_first), "{case}");
+        let mesh = speaker.mesh.take().candidacies.unwrap();
+        assert_eq!(mesh[&address(0)].as_ref().unwrap().is_fit, want.is_none(), "{case}");
     }
+}
+
+#[test]
+fn a_node_that_does_not_forward_is_unfit_but_for_what_nobody_holds() {
+    let mut facts = base();
+    facts.apply(Change::Service(name(0), Some(Box::new(service(address(0))))));
+    let healthy = Endpoint { node: None, is_healthy: true, has_address: true };
+    facts.apply(Change::Endpoints(name(0), Some(vec![healthy])));
+    let mut speaker = idle(facts, &[interface("eth0", true)]);
+    let told = |speaker: &Speaker| {
+        let orders = speaker.mesh.take();
+        let is_fit = |candidacies: &mesh::Candidacies| {
+            candidacies.get(&address(0)).map(|one| one.as_ref().is_some_and(|one| one.is_fit))
+        };
+        (orders.candidacies.as_ref().and_then(is_fit), is_fit(&orders.last_resort))
+    };
+    assert_eq!(told(&speaker), (Some(true), None), "at first");
+    speaker.use_data_plane(Verdict::Healthy);
+    assert_eq!(told(&speaker), (None, None), "it is well");
+    speaker.use_data_plane(Verdict::Unhealthy);
+    assert_eq!(told(&speaker), (Some(false), Some(true)), "it is not");
+    speaker.use_data_plane(Verdict::Silent);
+    assert_eq!(told(&speaker), (None, None), "nor then");
+    speaker.use_interfaces(&[]);
+    assert_eq!(told(&speaker), (Some(false), Some(false)), "nor has it an interface");
+    speaker.use_interfaces(&[interface("eth0", true)]);
+    assert_eq!(told(&speaker), (Some(false), Some(true)), "now it has one");
+    speaker.use_data_plane(Verdict::Healthy);
+    assert_eq!(told(&speaker), (Some(true), Some(false)), "it is well again");
 }

@@ -20,9 +20,10 @@ use super::planner::{Holders, Region};
 use super::{Case, Pools, is_excluded, unfitness};
 use crate::facts::lan::Departure;
 use crate::facts::{Endpoint, Facts, L2Advertisement, Node, Service, TrafficPolicy};
+use crate::interfaces::Interfaces;
 use crate::names::{AdvertisementName, NodeName};
 use crate::owner::{Order, Scores};
-use crate::plan::{Candidacy, Interfaces, Left, Plan};
+use crate::plan::{Candidacy, Left, Plan};
 use crate::reason::{Protocol, Silence};
 
 /// How many selections are kept. There is one for each set of advertisements that select the same
@@ -416,13 +417,7 @@ fn interfaces<'a>(
 ) -> Interfaces {
     let (ours, others): (Vec<_>, Vec<_>) = advertisements.partition(|ad| ad.selects(node));
     let relevant = if ours.is_empty() { others } else { ours };
-    match relevant.iter().any(|ad| ad.spec.interfaces.is_empty()) {
-        true => Interfaces::All,
-        false => {
-            let named = relevant.iter().flat_map(|ad| &ad.spec.interfaces);
-            Interfaces::Named(named.cloned().collect())
-        }
-    }
+    Interfaces::new(relevant.iter().map(|ad| &ad.spec.interfaces))
 }
 
 #[cfg(test)]

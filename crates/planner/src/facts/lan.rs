@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use proto::l2::{DuplicateProbe, Schedule};
 
+use crate::interfaces::InterfaceSelector;
 use crate::names::PoolName;
 use crate::selector::Selector;
 
@@ -22,8 +23,8 @@ pub struct L2Advertisement {
     pub service_selectors: Vec<Selector>,
     /// Nodes to prefer, each with its weight from 1 to 100.
     pub preferred_nodes: Vec<(i32, Selector)>,
-    /// Interfaces by name.
-    pub interfaces: BTreeSet<String>,
+    /// Interfaces by name and by subnet.
+    pub interfaces: InterfaceSelector,
     /// What makes its addresses move.
     pub settings: Arc<Settings>,
 }

@@ -7,7 +7,7 @@ use planner::announce::{self, Standing};
 use planner::assign::{self, Choice, Pools};
 use planner::facts::Service;
 use planner::names::{NodeName, ServiceName};
-use planner::plan::{Interfaces, Plan};
+use planner::plan::Plan;
 use serde::Serialize;
 
 use crate::cli::node_plan::{Route, texts};
@@ -201,10 +201,7 @@ fn on_lan(
     let candidacy = plan.candidacies.get(&address).filter(|all| all.services.contains(name))?;
     let owner = candidacy.order.first()?;
     // Interfaces are those of the node that is asked.
-    let interfaces = match &plans.get(owner)?.candidacies.get(&address)?.interfaces {
-        Interfaces::All => None,
-        Interfaces::Named(names) => Some(names.clone()),
-    };
+    let interfaces = plans.get(owner)?.candidacies.get(&address)?.interfaces.texts();
     let order = announce::standings(&outcome.facts, candidacy);
     let order = order.iter().map(Place::of).collect();
     Some(OnLan { owner: owner.to_string(), interfaces, order })

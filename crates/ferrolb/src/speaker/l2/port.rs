@@ -2,9 +2,10 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
-use std::net::Ipv6Addr;
+use std::net::{IpAddr, Ipv6Addr};
 use std::os::fd::{AsFd, BorrowedFd};
 
+use planner::interfaces::Interfaces;
 use proto::l2::{Ignored, Input, Mac, Output, Responder};
 use proto::time::Instant;
 
@@ -61,6 +62,11 @@ impl Port {
 
     pub(super) fn name(&self) -> &str {
         &self.interface.name
+    }
+
+    /// Whether it is one of these interfaces, as far as `address` is concerned.
+    pub(super) fn is_in(&self, interfaces: &Interfaces, address: IpAddr) -> bool {
+        interfaces.select(&self.interface.name, &self.interface.addresses, address)
     }
 
     pub(super) fn deadline(&self) -> Option<Instant> {

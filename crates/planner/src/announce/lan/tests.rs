@@ -9,6 +9,7 @@ use crate::build::{Build, address, endpoint, facts, labels, on, pool, selector, 
 use crate::facts::Families::RequireDual;
 use crate::facts::Pool;
 use crate::facts::lan::{Announcing, Settings};
+use crate::interfaces::{InterfaceSelector, Subnet};
 use crate::names::ServiceName;
 use crate::owner::{self, Candidate};
 
@@ -36,7 +37,7 @@ fn from<const N: usize>(nodes: [&str; N]) -> L2Advertisement {
 }
 
 fn through<const N: usize>(interfaces: [&str; N], ad: L2Advertisement) -> L2Advertisement {
-    L2Advertisement { interfaces: interfaces.map(str::to_owned).into(), ..ad }
+    L2Advertisement { interfaces: InterfaceSelector::new(interfaces, Subnet::Any), ..ad }
 }
 
 fn for_tier(tier: &str, ad: L2Advertisement) -> L2Advertisement {
