@@ -148,14 +148,14 @@ impl Status {
     fn of(seen: &Seen) -> Self {
         let mut services: BTreeMap<_, _> = seen.services.iter().filter_map(service).collect();
         for status in seen.l2.iter().filter_map(|object| object.status.as_ref()) {
-            let name = ServiceName::new(&status.service_namespace, &status.service_name);
+            let name = ServiceName::new(&*status.service_namespace, &*status.service_name);
             if let Some(service) = services.get_mut(&name) {
                 let interfaces = status.interfaces.iter().map(|it| it.name.clone()).collect();
                 service.l2.push(OnLan { node: status.node.clone(), interfaces });
             }
         }
         for status in seen.bgp.iter().filter_map(|object| object.status.as_ref()) {
-            let name = ServiceName::new(&status.service_namespace, &status.service_name);
+            let name = ServiceName::new(&*status.service_namespace, &*status.service_name);
             if let Some(service) = services.get_mut(&name) {
                 let (node, peers) = (status.node.clone(), status.peers.clone());
                 service.bgp.push(ToPeers { node, peers });

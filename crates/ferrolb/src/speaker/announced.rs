@@ -219,7 +219,7 @@ mod tests {
         for (step, plan, held, touched, news, addresses, interfaces) in rows {
             let held = held.iter().map(|(last, holding)| (at(*last), *holding)).collect();
             let got = announced.update(&plan, &held, touched.iter().map(|last| at(*last)));
-            let got: Vec<_> = got.iter().map(|(name, news)| (name.name.as_str(), news)).collect();
+            let got: Vec<_> = got.iter().map(|(name, news)| (&*name.name, news)).collect();
             let want: Vec<_> = news.iter().map(|(name, news)| (*name, news)).collect();
             assert_eq!(got, want, "{step}");
             let want: Vec<_> = addresses.iter().map(|last| at(*last)).collect();

@@ -261,6 +261,8 @@ struct Cluster {
     held: Arc<Held>,
     sessions: Arc<bgp::Sessions>,
     announced: Announced,
+    /// Services that this node answered for in an earlier life, by its status objects.
+    answered_before: BTreeSet<ServiceName>,
     routed: Routed,
     beside: Beside,
     warning: rivals::Warning,
@@ -294,6 +296,7 @@ impl Cluster {
             held: Arc::default(),
             sessions: Arc::default(),
             announced: Announced::default(),
+            answered_before: BTreeSet::new(),
             routed: Routed::default(),
             beside: Beside::default(),
             warning,
@@ -327,7 +330,14 @@ impl Cluster {
                     self.uids.insert(name, uid.into());
                 }
                 Seen::Service(name, None) => _ = self.uids.remove(&name),
-                Seen::Status(object) => self.written.see(*object).await,
+                Seen::Status(object) => {
+                    if self.speaker.is_none()
+                        && let StatusObject::L2(status) = &*object
+                    {
+                        self.answered_before.extend(service_answered_for(status));
+                    }
+                    self.written.see(*object).await;
+                }
                 Seen::Synced(kind) => self.written.synced(kind).await,
                 Seen::Unavailable(kind, cause) => {
                     tracing::warn!(%kind, "nothing is withdrawn because of it: {cause}");
@@ -473,8 +483,14 @@ impl Cluster {
         let touched = effect.diffs.iter().flat_map(touched).chain(effect.moved);
         let news = self.announced.update(plan, held, touched);
         let is_stranger = self.clock.now() < proto::time::Instant::START + STRANGER;
+        if !is_stranger {
+            self.answered_before = BTreeSet::new();
+        }
         for (name, news) in news {
-            self.tell(&name, &news, Protocol::Layer2);
+            // Whoever looks at it knows, and a restart is not to write as many Events as there are
+            // Services.
+            let is_told = news == News::Gained && self.answered_before.remove(&name);
+            self.tell(&name, if is_told { &News::Same } else { &news }, Protocol::Layer2);
             let interfaces = self.announced.interfaces(plan, &name, &self.interfaces);
             self.written.layer2(Order::Want(name.clone(), interfaces)).await;
             if inherited.contains(&name) || news == News::Gained && is_stranger {
@@ -541,6 +557,12 @@ impl Cluster {
             tracing::warn!("{warning}");
         }
     }
+}
+
+/// The Service that a status object of this node is about; none if it says nothing yet.
+fn service_answered_for(object: &ServiceL2Status) -> Option<ServiceName> {
+    let status = object.status.as_ref()?;
+    Some(ServiceName::new(&*status.service_namespace, &*status.service_name))
 }
 
 /// How well other speakers can be trusted, and this one.

@@ -30,7 +30,7 @@ use anyhow::{Context as _, bail};
 use planner::announce::Planner;
 use planner::facts::{Change, Facts};
 use planner::names::NodeName;
-use planner::owner::{self, Order};
+use planner::owner::Order;
 use planner::plan::{Candidacy, PlanDiff};
 use proto::mesh::Station;
 use proto::mesh::ownership::{self, Link};
@@ -295,8 +295,9 @@ impl Speaker {
         let mut followed = BTreeMap::new();
         for at in touched {
             let planned = self.planner.plan().candidacies.get(at);
+            let order = planned.map(|planned| planned.order.sorted()).unwrap_or_default();
             let candidacy = planned.map(|planned| ownership::Candidacy {
-                order: candidates(&planned.order, &mut self.names),
+                order: self.names.candidates(&order, &planned.order),
                 is_fit: fitness(*at, &planned.interfaces, &self.interfaces).is_ok(),
                 policy: planned.settings.policy.clone(),
             });
@@ -310,7 +311,7 @@ impl Speaker {
             let lack = planned.and_then(|one| Lack::of(*at, one, &self.node, &self.interfaces));
             candidacies.insert(*at, candidacy);
             scopes.insert(*at, planned.map(scope));
-            followed.insert(*at, planned.is_some_and(|planned| is_near(planned, &self.node)));
+            followed.insert(*at, order.iter().take(FOLLOWERS).any(|node| *node == self.node));
             match lack {
                 Some(lack) if self.lacks.get(at) != Some(&lack) => {
                     tracing::error!("{lack}");
@@ -375,14 +376,6 @@ fn moves(facts: &Facts, change: &Change) -> bool {
     }
 }
 
-/// Candidates as the mesh is told of them.
-fn candidates(order: &Order, names: &mut Names) -> Arc<[ownership::Candidate]> {
-    let candidate = |one: owner::Candidate<'_>| {
-        Some(ownership::Candidate { station: names.of(one.node)?, score: one.score })
-    };
-    order.candidates().filter_map(candidate).collect()
-}
-
 /// Who there is, as the mesh of `node` is told.
 fn stations(facts: &Facts, node: &NodeName, names: &mut Names) -> mesh::Stations {
     names.0.retain(|name, _| facts.nodes.contains_key(name));
@@ -411,16 +404,19 @@ impl Names {
         self.0.insert(node.clone(), station.clone());
         Some(station)
     }
+
+    /// Candidates as the mesh is told of them: these nodes, with their scores.
+    fn candidates(&mut self, nodes: &[NodeName], scores: &Order) -> Arc<[ownership::Candidate]> {
+        let candidate = |node| {
+            Some(ownership::Candidate { station: self.of(node)?, score: scores.score(node) })
+        };
+        nodes.iter().filter_map(candidate).collect()
+    }
 }
 
 fn scope(planned: &Candidacy) -> l2::Scope {
     let Candidacy { interfaces, settings, .. } = planned;
     l2::Scope { interfaces: interfaces.clone(), announcing: settings.announcing }
-}
-
-/// Whether `node` may take the address over soon, and is to hear what the LAN says of it.
-fn is_near(candidacy: &Candidacy, node: &NodeName) -> bool {
-    candidacy.order.iter().take(FOLLOWERS).any(|candidate| candidate == node)
 }
 
 #[cfg(test)]

@@ -146,7 +146,7 @@ where
     }
 
     /// The next event. Goes on after an error where that is possible, and at once: pauses are up to
-    /// the caller.
+    /// the caller. Whoever does not wait for it to the end gets a new list next.
     pub(super) async fn next(&mut self) -> Result<Event<K>, Error> {
         loop {
             let (event, state) = match mem::replace(&mut self.state, State::New) {

@@ -149,15 +149,7 @@ impl<F> Follower<F> {
             let is_streaming = self.listing == Listing::Streamed;
             let next = match self.is_listing && is_streaming {
                 true => time::timeout(STREAM_PATIENCE, changes.next()).await.ok(),
-                false if self.said < MANY => Some(changes.next().await),
-                false => match time::timeout(QUIET, changes.next()).await {
-                    Ok(next) => Some(next),
-                    Err(_) => {
-                        self.said = 0;
-                        memory::give_back();
-                        continue;
-                    }
-                },
+                false => Some(self.await_next(&mut changes).await),
             };
             match next {
                 Some(Ok(event)) => self.take(event).await?,
@@ -175,6 +167,23 @@ impl<F> Follower<F> {
                 }
             }
         }
+    }
+
+    /// Waits for the next event, and cleans up meanwhile. Who stopped to wait for it would lose what
+    /// is known of the list or watch.
+    async fn await_next<K>(&mut self, changes: &mut Changes<K>) -> Result<Event<K>, watcher::Error>
+    where
+        K: Resource + Clone + Debug + DeserializeOwned + Send + 'static,
+    {
+        let mut next = pin!(changes.next());
+        if self.said >= MANY {
+            if let Ok(event) = time::timeout(QUIET, next.as_mut()).await {
+                return event;
+            }
+            self.said = 0;
+            memory::give_back();
+        }
+        next.await
     }
 
     async fn take<K>(&mut self, event: Event<K>) -> Result<(), Deaf>
@@ -214,7 +223,7 @@ impl<F> Follower<F> {
         let read = (self.read)(object);
         let before = self.known.remove(&key).and_then(|known| known.service);
         let service: Option<Box<str>> = match &read {
-            Ok(Some(Seen::Slice { service, .. })) => Some(service.name.as_str().into()),
+            Ok(Some(Seen::Slice { service, .. })) => Some((*service.name).into()),
             // What it belonged to is not known to be wrong.
             Err(_) => before.clone(),
             Ok(_) => None,
