@@ -3,6 +3,8 @@
 //! One set a process, made in its `run`; clones of a set count into the same series. A series of
 //! something that is gone, such as a pool, goes with it.
 
+mod bfd;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::net::IpAddr;
@@ -16,6 +18,8 @@ use prometheus::{
     Gauge, GaugeVec, Histogram, HistogramOpts, IntCounter, IntCounterVec, IntGauge, IntGaugeVec,
     Opts, Registry, TextEncoder,
 };
+use proto::bfd::packet::State;
+use proto::bfd::{Counters, Path};
 use proto::l2::Ignored;
 use proto::mesh::seal::Refused;
 
@@ -328,6 +332,7 @@ pub struct Speaker {
     ignored: IntCounterVec,
     send_errors: IntCounterVec,
     mesh: Mesh,
+    bfd: bfd::Bfd,
     /// What has series.
     known: Arc<Mutex<Announced>>,
 }
@@ -411,6 +416,7 @@ impl Speaker {
                 "interface",
             )?,
             mesh: Mesh::new(registry)?,
+            bfd: bfd::Bfd::new(registry)?,
             known: Arc::default(),
             process,
         })
@@ -475,6 +481,21 @@ impl Speaker {
     /// Counts frames that were received and led to nothing.
     pub fn ignored(&self, cause: Ignored, frames: u64) {
         self.ignored.with_label_values(&[cause.label()]).inc_by(frames);
+    }
+
+    /// Shows how a BFD session is, and counts what it did since `before`.
+    pub fn bfd(&self, path: &Path, state: State, before: Counters, now: Counters) {
+        self.bfd.show(path, state, before, now);
+    }
+
+    /// A BFD session is no more, and its series with it.
+    pub fn bfd_gone(&self, path: &Path) {
+        self.bfd.forget(path);
+    }
+
+    /// Counts a BFD packet that led to nothing.
+    pub fn bfd_ignored(&self, cause: proto::bfd::Ignored) {
+        self.bfd.ignored(cause);
     }
 
     /// Counts a frame that could not be sent.

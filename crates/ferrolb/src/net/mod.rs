@@ -3,6 +3,7 @@
 //!
 //! | file | what |
 //! | --- | --- |
+//! | [`bfd`], [`echo`] | Control and echo packets of BFD |
 //! | [`clock`] | the time, the only place that asks for it |
 //! | [`interfaces`] | the table of network interfaces, kept fresh by netlink |
 //! | [`packet_socket`] | ARP or NDP frames of one interface (`AF_PACKET`) |
@@ -12,7 +13,9 @@
 //! | [`udp`] | datagrams between speakers |
 //! | [`inbox`] | desired state handed to a thread, and what such a thread waits for |
 
+pub mod bfd;
 pub mod clock;
+pub mod echo;
 pub mod filter;
 pub mod groups;
 pub mod inbox;

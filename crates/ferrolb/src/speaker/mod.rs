@@ -6,6 +6,7 @@
 
 mod announced;
 mod beside;
+pub mod bfd;
 pub mod cluster;
 mod excluded;
 pub mod held;
@@ -30,6 +31,7 @@ use proto::mesh::ownership;
 use proto::mesh::seal::Key;
 
 use crate::metrics;
+use crate::net;
 use crate::net::clock::Clock;
 use crate::net::filter::Filter;
 use crate::net::inbox::Inbox;
@@ -83,6 +85,9 @@ pub struct Speaker {
     lacks: BTreeMap<IpAddr, Lack>,
     mesh: Arc<Inbox<mesh::Orders>>,
     l2: Arc<Inbox<l2::Orders>>,
+    bfd: Arc<Inbox<bfd::Orders>>,
+    /// What the thread was told to want.
+    watched: BTreeMap<proto::bfd::Path, proto::bfd::Config>,
     threads: Vec<JoinHandle<()>>,
     punctuality: Punctuality,
 }
@@ -109,14 +114,29 @@ impl Speaker {
         let answering = l2::start(clock, Arc::clone(&l2), l2_listeners)?;
         let (hearing, punctuality) =
             mesh::start(clock, station, mesh_port, Arc::clone(&mesh), listeners)?;
-        if let Some(metrics) = metrics {
+        if let Some(metrics) = &metrics {
             metrics.mesh_punctuality(punctuality);
         }
-        let threads = vec![answering, hearing];
+        let bfd = Arc::new(Inbox::<bfd::Orders>::new()?);
+        let watching =
+            bfd::start(clock, Arc::clone(&bfd), bfd::Listeners { events: None, metrics })?;
+        let threads = vec![answering, hearing, watching];
         let planner = Planner::new(node.clone(), facts);
         let (names, lacks) = (Names::default(), BTreeMap::new());
         let interfaces = interfaces.to_vec();
-        Ok(Self { node, planner, interfaces, names, lacks, mesh, l2, threads, punctuality })
+        Ok(Self {
+            node,
+            planner,
+            interfaces,
+            names,
+            lacks,
+            mesh,
+            l2,
+            bfd,
+            watched: BTreeMap::new(),
+            threads,
+            punctuality,
+        })
     }
 
     /// Makes speakers know each other by these keys, the newest first.
@@ -140,6 +160,7 @@ impl Speaker {
         self.l2.update(|orders| orders.interfaces = Some(self.interfaces.clone()));
         self.tell_ranges();
         self.tell_stations();
+        self.tell_watched();
         Effect { diffs: Vec::new(), lacks: self.tell(&all) }
     }
 
@@ -147,12 +168,18 @@ impl Speaker {
     pub fn apply(&mut self, changes: Vec<Change>) -> Effect {
         let is_about_stations = changes.iter().any(|change| moves(self.planner.facts(), change));
         let is_about_ranges = changes.iter().any(|change| matches!(change, Change::Pool(..)));
+        let is_about_routers = changes.iter().any(|change| {
+            matches!(change, Change::Peer(..) | Change::Node(..) | Change::Speakers(_))
+        });
         let diffs = self.planner.apply_all(changes);
         if is_about_ranges {
             self.tell_ranges();
         }
         if is_about_stations {
             self.tell_stations();
+        }
+        if is_about_routers {
+            self.tell_watched();
         }
         let touched = diffs.iter().flat_map(touched).collect();
         let lacks = self.tell(&touched);
@@ -166,6 +193,7 @@ impl Speaker {
         }
         let before = std::mem::replace(&mut self.interfaces, interfaces.to_vec());
         self.l2.update(|orders| orders.interfaces = Some(self.interfaces.clone()));
+        self.tell_watched();
         let candidacies = self.planner.plan().candidacies.iter();
         let differs = |candidacy: &Candidacy| {
             is_fit(&before, candidacy) != is_fit(&self.interfaces, candidacy)
@@ -179,6 +207,7 @@ impl Speaker {
     /// more than a second.
     pub fn leave(self) {
         self.mesh.update(|orders| orders.leave = true);
+        self.bfd.update(|orders| orders.end = Some(bfd::End::Told));
         for thread in self.threads {
             // A thread that panicked has already said so.
             let _ = thread.join();
@@ -188,6 +217,16 @@ impl Speaker {
     fn tell_stations(&mut self) {
         let stations = stations(self.planner.facts(), &self.node, &mut self.names);
         self.mesh.update(|orders| orders.stations = Some(stations));
+    }
+
+    /// Tells which routers are watched with BFD. A network that is not known is not ours.
+    fn tell_watched(&mut self) {
+        let is_neighbor = |address| net::bfd::is_on_link(address).unwrap_or_default();
+        let watched = bfd::wanted(&self.planner, is_neighbor);
+        if self.watched != watched {
+            self.watched.clone_from(&watched);
+            self.bfd.update(|orders| orders.sessions = Some(watched));
+        }
     }
 
     /// Tells which addresses there may be.
