@@ -50,8 +50,14 @@ impl Manifests {
     pub fn edit(&self, file: &str, change: impl FnOnce(String) -> String) -> Result<()> {
         let path = self.path().join(file);
         let text = fs::read_to_string(&path).with_context(|| format!("reading `{file}`"))?;
+        self.write(file, &change(text))
+    }
+
+    /// Writes a file, at once for those who read it.
+    pub fn write(&self, file: &str, text: &str) -> Result<()> {
+        let path = self.path().join(file);
         let new = self.path().join(".new");
-        fs::write(&new, change(text)).context("writing `.new`")?;
+        fs::write(&new, text).context("writing `.new`")?;
         fs::rename(new, path).with_context(|| format!("replacing `{file}`"))
     }
 }

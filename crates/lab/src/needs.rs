@@ -73,7 +73,7 @@ pub fn needs_peers() -> Result<(), Missing> {
     installed(&[("arping", "iputils-arping"), ("bridge", "iproute2"), ("ndisc6", "ndisc6")])
 }
 
-fn installed(programs: &[(&'static str, &'static str)]) -> Result<(), Missing> {
+pub(crate) fn installed(programs: &[(&'static str, &'static str)]) -> Result<(), Missing> {
     match programs.iter().find(|(name, _)| !is_installed(name)) {
         None => Ok(()),
         Some((name, package)) => Err(Missing::Program { name, package }),
@@ -107,7 +107,7 @@ pub fn skip(test: &str, missing: Missing) {
 
 /// Ends the test, with a line that names it and the reason, on a machine without what a lab needs;
 /// `require!(kubernetes)` also wants the programs of Kubernetes, `require!(peers)` those of others for
-/// layer 2.
+/// layer 2, `require!(bfd KIND)` that of one for BFD.
 #[macro_export]
 macro_rules! require {
     () => {
@@ -118,6 +118,9 @@ macro_rules! require {
     };
     (peers) => {
         $crate::require!(@ $crate::needs::needs_peers())
+    };
+    (bfd $kind:expr) => {
+        $crate::require!(@ $crate::bfd::needs($kind))
     };
     (@ $needs:expr) => {
         if let Err(missing) = $needs {

@@ -22,11 +22,8 @@ impl Bfd {
             let opts = Opts::new(format!("metallb_bfd_{name}"), help);
             added(registry, IntCounterVec::new(opts, &LABELS)?)
         };
-        let up = gauges(
-            "metallb_bfd_session_up",
-            "BFD session state (1 is up, 0 is down)",
-            &LABELS,
-        )?;
+        let up =
+            gauges("metallb_bfd_session_up", "BFD session state (1 is up, 0 is down)", &LABELS)?;
         let ignored = Opts::new(
             "ferrolb_bfd_ignored_packets_total",
             "BFD packets that were received and led to nothing, by reason.",

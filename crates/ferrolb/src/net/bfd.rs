@@ -125,8 +125,8 @@ impl Listener {
         let (mut to, mut interface, mut ttl) = (None, 0, 0);
         for part in message.cmsgs()? {
             // A family has its own two of these; there are no others that we asked for.
-            if let ControlMessageOwned::Ipv4Ttl(value)
-            | ControlMessageOwned::Ipv6HopLimit(value) = part
+            if let ControlMessageOwned::Ipv4Ttl(value) | ControlMessageOwned::Ipv6HopLimit(value) =
+                part
             {
                 ttl = u8::try_from(value).unwrap_or_default();
             } else if let ControlMessageOwned::Ipv4PacketInfo(info) = part {

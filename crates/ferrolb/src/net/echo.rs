@@ -87,8 +87,7 @@ impl EchoSocket {
             *place = libc::c_char::from_ne_bytes([*octet]);
         }
         // SAFETY: the call reads and writes an `arpreq`, which lives until it returns.
-        let result =
-            unsafe { libc::ioctl(socket.as_raw_fd(), libc::SIOCGARP, &raw mut request) };
+        let result = unsafe { libc::ioctl(socket.as_raw_fd(), libc::SIOCGARP, &raw mut request) };
         let is_known = request.arp_flags & libc::ATF_COM != 0;
         match result {
             0 if is_known => {

@@ -186,9 +186,9 @@ impl Sockets {
     pub(super) fn send_echo(&mut self, path: &Path, packet: &[u8]) {
         let IpAddr::V4(neighbor) = path.peer else { return };
         let Some(Way { interface, own }) = self.ways.get(&path.peer).copied() else { return };
-        let sent = self.echo_socket(interface).and_then(|socket| {
-            socket.send(neighbor, &echo::ipv4_packet(own, packet))
-        });
+        let sent = self
+            .echo_socket(interface)
+            .and_then(|socket| socket.send(neighbor, &echo::ipv4_packet(own, packet)));
         if let Err(error) = sent {
             tracing::debug!(peer = %path, %error, "sending a BFD echo packet");
         }
