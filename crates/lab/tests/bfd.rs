@@ -254,3 +254,43 @@ fn two_of_ours_watch_each_other_every_10_ms() {
     written(&a, DOWN, 1);
     println!("noticed after {:?}, of 3 x 10 ms", cut.elapsed());
 }
+
+#[test]
+fn bird_and_the_program_authenticate_with_every_method() {
+    require!(bfd Kind::Bird);
+    let lab = Lab::new();
+    let secret = "---\napiVersion: v1\nkind: Secret\n\
+                  metadata: {name: router, namespace: ferrolb-system}\n\
+                  type: kubernetes.io/basic-auth\nstringData: {bfd: tuna fish}\n";
+    let methods = [
+        ("simple", "simplePassword"),
+        ("keyed md5", "keyedMD5"),
+        ("meticulous keyed md5", "meticulousKeyedMD5"),
+        ("keyed sha1", "keyedSHA1"),
+        ("meticulous keyed sha1", "meticulousKeyedSHA1"),
+    ];
+    lab.manifests.write("secret.yaml", secret).unwrap();
+    let node = lab.node().ipv4;
+    let mut ferrolb = None;
+    for (count, (theirs, ours)) in methods.into_iter().enumerate() {
+        let lines = format!(
+            "interface \"eth0\" {{ interval 100 ms; authentication {theirs}; \
+             password \"tuna fish\" {{ id 7; }}; }};\nneighbor {node} dev \"eth0\";"
+        );
+        let bird = Watcher::start(&lab.router, Kind::Bird, &lines).unwrap();
+        let profile = format!(
+            "{{authentication: {{type: {ours}, keyID: 7, secret: {{name: router, key: bfd}}}}}}"
+        );
+        let router = lab.router.ipv4.into();
+        match &ferrolb {
+            None => ferrolb = Some(lab.start(router, "", &profile)),
+            Some(_) => {
+                let peer = bgp_peer("router", router, "node-a", "");
+                let text = format!("{peer}---\n{}", bfd(&profile));
+                lab.manifests.write("peers.yaml", &text).unwrap();
+            }
+        }
+        written(ferrolb.as_ref().unwrap(), UP, count + 1);
+        bird.until(node.into(), LIMIT, |seen| seen.is_up).unwrap();
+    }
+}

@@ -7,7 +7,6 @@ use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
 use std::sync::Arc;
 
 use nix::cmsg_space;
-use nix::ifaddrs::getifaddrs;
 use nix::net::if_::if_nametoindex;
 use nix::sys::socket::{
     ControlMessageOwned, MsgFlags, SockaddrStorage, recvmsg, setsockopt, sockopt,
@@ -218,24 +217,6 @@ fn ip(address: &SockaddrStorage) -> Option<IpAddr> {
     v4.or_else(|| address.as_sockaddr_in6().map(|v6| IpAddr::V6(v6.ip())))
 }
 
-/// Whether an address is on a network that this host is on too.
-///
-/// # Errors
-///
-/// When the kernel does not list the addresses of this host.
-pub fn is_on_link(address: IpAddr) -> io::Result<bool> {
-    let is_same = |own: IpAddr, mask: IpAddr| match (own, mask, address) {
-        (IpAddr::V4(own), IpAddr::V4(mask), IpAddr::V4(address)) => own & mask == address & mask,
-        (IpAddr::V6(own), IpAddr::V6(mask), IpAddr::V6(address)) => own & mask == address & mask,
-        _ => false,
-    };
-    Ok(getifaddrs()?.any(|entry| {
-        let own = entry.address.as_ref().and_then(ip);
-        let mask = entry.netmask.as_ref().and_then(ip);
-        own.zip(mask).is_some_and(|(own, mask)| is_same(own, mask))
-    }))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -259,11 +240,5 @@ mod tests {
             let port = sender.socket.local_addr().unwrap().port();
             assert!(SOURCE_PORTS.contains(&port), "{port}");
         }
-    }
-
-    #[test]
-    fn this_host_is_on_its_own_networks() {
-        assert!(is_on_link("127.3.2.1".parse().unwrap()).unwrap());
-        assert!(!is_on_link("192.0.2.77".parse().unwrap()).unwrap());
     }
 }

@@ -31,7 +31,6 @@ use proto::mesh::ownership;
 use proto::mesh::seal::Key;
 
 use crate::metrics;
-use crate::net;
 use crate::net::clock::Clock;
 use crate::net::filter::Filter;
 use crate::net::inbox::Inbox;
@@ -219,10 +218,9 @@ impl Speaker {
         self.mesh.update(|orders| orders.stations = Some(stations));
     }
 
-    /// Tells which routers are watched with BFD. A network that is not known is not ours.
+    /// Tells which routers are watched with BFD.
     fn tell_watched(&mut self) {
-        let is_neighbor = |address| net::bfd::is_on_link(address).unwrap_or_default();
-        let watched = bfd::wanted(&self.planner, is_neighbor);
+        let watched = bfd::wanted(&self.planner, &self.interfaces);
         if self.watched != watched {
             self.watched.clone_from(&watched);
             self.bfd.update(|orders| orders.sessions = Some(watched));

@@ -53,6 +53,8 @@ fn idle(facts: Facts, interfaces: &[Interface]) -> Speaker {
         lacks: BTreeMap::new(),
         mesh: Arc::new(Inbox::new().unwrap()),
         l2: Arc::new(Inbox::new().unwrap()),
+        bfd: Arc::new(Inbox::new().unwrap()),
+        watched: BTreeMap::new(),
         threads: Vec::new(),
         punctuality: Punctuality::BestEffort,
     };

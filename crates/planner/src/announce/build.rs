@@ -54,6 +54,7 @@ impl Peer {
             echo_interval,
             is_passive: false,
             minimum_ttl: None,
+            key: None,
         };
         Self { bfd: Some(profile), ..self }
     }
