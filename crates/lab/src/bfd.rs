@@ -131,6 +131,17 @@ impl Watcher {
         }
     }
 
+    /// Puts it before all ordinary programs, as `SCHED_FIFO`.
+    pub fn make_real_time(&self) -> Result<()> {
+        for process in &self.processes {
+            let mut command = Command::new("chrt");
+            command.args(["--fifo", "--pid", "1", &process.id().to_string()]);
+            let status = command.status().context("running `chrt` (package util-linux)")?;
+            ensure!(status.success(), "`chrt` failed: {status}");
+        }
+        Ok(())
+    }
+
     /// Changes FRR's settings while it runs.
     pub fn configure(&self, lines: &[&str]) -> Result<()> {
         let all: Vec<_> = [&["configure terminal", "bfd"], lines].concat();
