@@ -1,3 +1,5 @@
+//! Whose packets are believed.
+
 use super::*;
 use crate::bfd::packet::tests::octets;
 use std::time::Duration;

@@ -1,3 +1,5 @@
+//! What is a packet, and what is none.
+
 use super::*;
 use proptest::prelude::*;
 

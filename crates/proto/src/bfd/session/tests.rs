@@ -1,3 +1,5 @@
+//! One session, and a peer that says what it is told to say.
+
 use std::num::NonZeroU8;
 
 use super::*;

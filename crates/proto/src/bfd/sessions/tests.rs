@@ -1,3 +1,5 @@
+//! Which session a packet is for, and how long there is one.
+
 use super::*;
 use crate::bfd::auth::{Key, Method};
 use crate::bfd::packet::{Exchange, Interval};
