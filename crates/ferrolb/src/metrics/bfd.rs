@@ -9,10 +9,13 @@ use super::{added, gauges};
 /// The labels of a session: the address of its peer, and its VRF.
 const LABELS: [&str; 2] = ["peer", "vrf"];
 
+/// A series, and what of a session it shows.
+type Counter = (IntCounterVec, fn(&Counters) -> u64);
+
 #[derive(Clone, Debug)]
 pub(super) struct Bfd {
     up: IntGaugeVec,
-    counters: [(IntCounterVec, fn(&Counters) -> u64); 7],
+    counters: [Counter; 7],
     ignored: IntCounterVec,
 }
 

@@ -245,8 +245,8 @@ mod tests {
         };
         let expired = Why::DetectionTimeExpired;
         let up = Event { is_up: true, failure: None };
-        // (what happens before the next look, what is seen then)
-        let rows: [(&str, &[(State, Option<Why>)], Option<Event>); 6] = [
+        type Change = (State, Option<Why>);
+        let rows: [(&str, &[Change], Option<Event>); 6] = [
             ("it begins", &[(State::Init, None)], None),
             ("up", &[(State::Init, None), (State::Up, None)], Some(up)),
             (

@@ -1,5 +1,6 @@
 //! The sockets of all sessions: which are open, and what goes through them.
 
+use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::net::{IpAddr, Ipv4Addr};
@@ -195,10 +196,10 @@ impl Sockets {
     }
 
     fn echo_socket(&mut self, interface: u32) -> io::Result<&EchoSocket> {
-        if !self.echoes.contains_key(&interface) {
-            self.echoes.insert(interface, EchoSocket::open(interface)?);
+        match self.echoes.entry(interface) {
+            Entry::Occupied(found) => Ok(found.into_mut()),
+            Entry::Vacant(place) => Ok(place.insert(EchoSocket::open(interface)?)),
         }
-        self.echoes.get(&interface).ok_or_else(|| io::ErrorKind::NotFound.into())
     }
 }
 
