@@ -4,6 +4,7 @@
 //! something that is gone, such as a pool, goes with it.
 
 mod addresses;
+mod bfd;
 mod bgp;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -19,6 +20,8 @@ use prometheus::{
     Gauge, GaugeVec, Histogram, HistogramOpts, IntCounter, IntCounterVec, IntGauge, IntGaugeVec,
     Opts, Registry, TextEncoder,
 };
+use proto::bfd::packet::State;
+use proto::bfd::{Counters, Path};
 use proto::l2::Ignored;
 use proto::mesh::seal::Refused;
 
@@ -338,6 +341,7 @@ pub struct Speaker {
     unfit: IntGaugeVec,
     data_plane: IntGaugeVec,
     mesh: Mesh,
+    bfd: bfd::Bfd,
 }
 
 /// How an address is announced.
@@ -405,6 +409,7 @@ impl Speaker {
             unfit: added(registry, unfit)?,
             data_plane: added(registry, data_plane)?,
             mesh: Mesh::new(registry)?,
+            bfd: bfd::Bfd::new(registry)?,
             process,
         })
     }
@@ -476,6 +481,21 @@ impl Speaker {
     /// Counts frames that were received and led to nothing.
     pub fn ignored(&self, cause: Ignored, frames: u64) {
         self.ignored.with_label_values(&[cause.label()]).inc_by(frames);
+    }
+
+    /// Shows how a BFD session is, and counts what it did since `before`.
+    pub fn bfd(&self, path: &Path, state: State, before: Counters, now: Counters) {
+        self.bfd.show(path, state, before, now);
+    }
+
+    /// A BFD session is no more, and its series with it.
+    pub fn bfd_gone(&self, path: &Path) {
+        self.bfd.forget(path);
+    }
+
+    /// Counts a BFD packet that led to nothing.
+    pub fn bfd_ignored(&self, cause: proto::bfd::Ignored) {
+        self.bfd.ignored(cause);
     }
 
     /// Counts a frame that could not be sent.

@@ -314,6 +314,12 @@ fn the_kinds_of_bgp_have_the_shape_of_metallb() {
         "
         . object
         spec object
+        spec.authentication object required [keyID, secret, type]
+        spec.authentication.keyID integer int32 minimum 0 maximum 255
+        spec.authentication.secret object required [key, name]
+        spec.authentication.secret.key string
+        spec.authentication.secret.name string
+        spec.authentication.type string enum [simplePassword, keyedMD5, meticulousKeyedMD5, keyedSHA1, meticulousKeyedSHA1]
         spec.detectMultiplier integer int32 minimum 2 maximum 255
         spec.echoInterval integer int32 minimum 10 maximum 60000
         spec.echoMode boolean

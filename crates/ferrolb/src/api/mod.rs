@@ -19,7 +19,10 @@ mod password;
 mod service_bgp_status;
 mod service_l2_status;
 
-pub use bfd_profile::{BFDProfile, BFDProfileSpec, BFDProfileStatus};
+pub use bfd_profile::{
+    BFDProfile, BFDProfileSpec, BFDProfileStatus, BfdAuthentication, BfdAuthenticationType,
+    BfdSecret,
+};
 pub use bgp_advertisement::{BGPAdvertisement, BGPAdvertisementSpec, BGPAdvertisementStatus};
 pub use bgp_peer::{BGPPeer, BGPPeerSpec, BGPPeerStatus, DynamicAsn, SecretReference};
 pub use community::{Community, CommunityAlias, CommunitySpec, CommunityStatus};

@@ -4,6 +4,7 @@
 //! | file | what |
 //! | --- | --- |
 //! | [`addresses`] | addresses of the interface that a connection leaves by |
+//! | [`bfd`], [`echo`] | Control and echo packets of BFD |
 //! | [`clock`] | the time, the only place that asks for it |
 //! | [`gateways`] | the default gateways, kept fresh by netlink |
 //! | [`interfaces`] | the table of network interfaces, kept fresh by netlink |
@@ -18,7 +19,9 @@
 //! | [`inbox`] | desired state handed to a thread, and what such a thread waits for |
 
 pub mod addresses;
+pub mod bfd;
 pub mod clock;
+pub mod echo;
 pub mod filter;
 pub mod gateways;
 pub mod groups;

@@ -6,6 +6,7 @@
 
 mod announced;
 mod beside;
+pub mod bfd;
 pub mod bgp;
 mod bgp_extras;
 pub mod cluster;
@@ -105,6 +106,11 @@ pub struct Speaker {
     l2: Arc<Inbox<l2::Orders>>,
     bgp: Arc<Inbox<bgp::Orders>>,
     wanted: bgp::Wanted,
+    bfd: Arc<Inbox<bfd::Orders>>,
+    /// What the thread of BFD was told to want.
+    watched: BTreeMap<proto::bfd::Path, proto::bfd::Config>,
+    /// Speaks with routers.
+    speaking: Option<JoinHandle<()>>,
     threads: Vec<JoinHandle<()>>,
     punctuality: Punctuality,
 }
@@ -133,11 +139,15 @@ impl Speaker {
         let answering = l2::start(clock, Arc::clone(&l2), l2_listeners)?;
         let (hearing, punctuality) =
             mesh::start(clock, station, mesh_port, Arc::clone(&mesh), listeners)?;
-        if let Some(metrics) = metrics {
+        if let Some(metrics) = &metrics {
             metrics.mesh_punctuality(punctuality);
         }
-        let speaking = bgp::start(clock, Arc::clone(&bgp), sessions)?;
-        let threads = vec![answering, hearing, speaking];
+        let broken = Arc::new(Inbox::<bfd::Events>::new()?);
+        let speaking = bgp::start(clock, Arc::clone(&bgp), Arc::clone(&broken), sessions)?;
+        let bfd = Arc::new(Inbox::<bfd::Orders>::new()?);
+        let bfd_listeners = bfd::Listeners { events: Some(broken), metrics };
+        let watching = bfd::start(clock, Arc::clone(&bfd), bfd_listeners)?;
+        let threads = vec![answering, hearing, watching];
         let wanted = bgp::Wanted::new(node.clone(), Arc::clone(&bgp));
         let planner = Planner::new(node.clone(), facts);
         let (names, lacks) = (Names::default(), BTreeMap::new());
@@ -155,6 +165,9 @@ impl Speaker {
             l2,
             bgp,
             wanted,
+            bfd,
+            watched: BTreeMap::new(),
+            speaking: Some(speaking),
             threads,
             punctuality,
         })
@@ -188,6 +201,7 @@ impl Speaker {
         self.tell_links();
         self.tell_stations();
         self.wanted.begin(&self.planner);
+        self.tell_watched();
         Effect { lacks: self.tell(&all), ..Effect::default() }
     }
 
@@ -197,6 +211,9 @@ impl Speaker {
         let is_about_ranges = changes.iter().any(|change| matches!(change, Change::Pool(..)));
         let is_about_advertisements =
             changes.iter().any(|change| matches!(change, Change::L2Advertisement(..)));
+        let is_about_routers = changes.iter().any(|change| {
+            matches!(change, Change::Peer(..) | Change::Node(..) | Change::Speakers(_))
+        });
         let diffs = self.planner.apply_all(changes);
         if is_about_ranges {
             self.tell_ranges();
@@ -208,6 +225,9 @@ impl Speaker {
             self.tell_stations();
         }
         self.wanted.tell(&self.planner, &diffs);
+        if is_about_routers {
+            self.tell_watched();
+        }
         let touched = diffs.iter().flat_map(touched).collect();
         let lacks = self.tell(&touched);
         Effect { diffs, lacks, ..Effect::default() }
@@ -221,6 +241,7 @@ impl Speaker {
         let before = std::mem::replace(&mut self.interfaces, interfaces.to_vec());
         self.l2.update(|orders| orders.interfaces = Some(self.interfaces.clone()));
         self.tell_links();
+        self.tell_watched();
         let candidacies = self.planner.plan().candidacies.iter();
         let differs = |(at, candidacy): &(&IpAddr, &Candidacy)| {
             let names = |interfaces: &[Interface]| -> Vec<_> {
@@ -257,8 +278,16 @@ impl Speaker {
     /// Ends the threads, once the other nodes know what becomes of the addresses. Blocks for at most
     /// a little more than five seconds.
     pub fn end(self, ending: Ending) {
-        self.bgp.update(bgp::Orders::leave);
+        self.bgp.update(|orders| orders.end(ending));
         self.mesh.update(|orders| orders.ending = Some(ending));
+        // A router takes the end of BFD for a broken path while there is a session of BGP
+        // (RFC 5882 section 4.3). A thread that panicked has already said so.
+        let _ = self.speaking.map(JoinHandle::join);
+        let end = match ending {
+            Ending::Restart => bfd::End::Silent,
+            Ending::HandOver => bfd::End::Told,
+        };
+        self.bfd.update(|orders| orders.end = Some(end));
         for thread in self.threads {
             // A thread that panicked has already said so.
             let _ = thread.join();
@@ -277,6 +306,15 @@ impl Speaker {
         if self.links.as_ref() != Some(&links) {
             self.links = Some(links.clone());
             self.mesh.update(|orders| orders.links = Some(links));
+        }
+    }
+
+    /// Tells which routers are watched with BFD.
+    fn tell_watched(&mut self) {
+        let watched = bfd::wanted(&self.planner, &self.interfaces);
+        if self.watched != watched {
+            self.watched.clone_from(&watched);
+            self.bfd.update(|orders| orders.sessions = Some(watched));
         }
     }
 

@@ -59,6 +59,9 @@ fn idle(facts: Facts, interfaces: &[Interface]) -> Speaker {
         data_plane: Verdict::Unseen,
         mesh: Arc::new(Inbox::new().unwrap()),
         l2: Arc::new(Inbox::new().unwrap()),
+        bfd: Arc::new(Inbox::new().unwrap()),
+        watched: BTreeMap::new(),
+        speaking: None,
         threads: Vec::new(),
         punctuality: Punctuality::BestEffort,
     };
