@@ -22,9 +22,8 @@ const LIMIT: Duration = Duration::from_secs(30);
 fn running() -> (Cluster, Probe, String) {
     let cluster = Cluster::start(3, &binary().unwrap(), &examples(), "shop/web").unwrap();
     let probe = cluster.probe(LIMIT).unwrap();
-    let all_hear = |cluster: &Cluster| {
-        cluster.speakers.iter().all(|speaker| count(speaker, " heard") >= 2)
-    };
+    let all_hear =
+        |cluster: &Cluster| cluster.speakers.iter().all(|speaker| count(speaker, " heard") >= 2);
     cluster.until("all speakers hear one another", LIMIT, all_hear).unwrap();
     let owner = owner(&cluster);
     (cluster, probe, owner)

@@ -133,8 +133,8 @@ pub struct L2AdvertisementSpec {
 
     /// How closely the holder of an address is watched by the nodes that would take over.
     ///
-    /// No default for the whole; each part has its own. Nodes watch one another and not addresses,
-    /// so of several L2Advertisements the closest watch counts for all.
+    /// No default for the whole; each part has its own. A node that has several addresses is watched
+    /// as closely as the most demanding of them says.
     #[serde(default, skip_serializing_if = "CloseWatch::is_empty")]
     pub close_watch: CloseWatch,
 }

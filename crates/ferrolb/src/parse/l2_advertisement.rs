@@ -52,7 +52,6 @@ fn fact(spec: &api::L2AdvertisementSpec, findings: &mut Findings) -> L2Advertise
     }
     let announcing = announcements::read(spec, findings);
     let policy = holding::policy(spec, findings);
-    let close_watch = holding::close_watch(&spec.close_watch, findings);
     let moves = planned_moves::read(&spec.planned_moves);
     let mut list = |field, list| selector::read_list(list, field, findings);
     L2Advertisement {
@@ -62,7 +61,6 @@ fn fact(spec: &api::L2AdvertisementSpec, findings: &mut Findings) -> L2Advertise
         service_selectors: list("spec.serviceSelectors", &spec.service_selectors),
         preferred_nodes,
         interfaces: spec.interfaces.iter().cloned().collect(),
-        close_watch,
         settings: Arc::new(Settings { announcing, policy, ..moves }),
     }
 }

@@ -17,18 +17,22 @@ use anyhow::{Context as _, anyhow, bail};
 use kube::Client;
 use planner::facts::{Change, Facts};
 use planner::names::{NodeName, ServiceName};
+use proto::l2::Mac;
 use proto::mesh::Station;
+use proto::mesh::ownership::OnConflict;
 use proto::mesh::seal::Key;
+use proto::time::Instant;
 use tokio::runtime;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinSet;
+use tokio::time;
 
 use super::announced::{Announced, News};
 use super::beside::Beside;
 use super::control::{Control, Request};
 use super::excluded::{self, Excluded};
-use super::held::{Held, Holding};
-use super::mesh::Punctuality;
+use super::held::{Held, Holding, News as HeldNews};
+use super::mesh::{Punctuality, SAY_AGAIN};
 use super::{Effect, Ending, Given, Identity, Keys, Observers, Speaker, may_answer_arp, touched};
 use crate::args;
 use crate::http::{self, Reach, tls};
@@ -121,7 +125,8 @@ async fn serve(args: &args::Speaker) -> anyhow::Result<()> {
         tokio::select! {
             () = &mut terminated => break None,
             Request::Leave(left) = control.next() => break Some(left),
-            edits = held.changed() => cluster.hold(&edits).await,
+            news = held.changed() => cluster.hold(&news).await,
+            () = time::sleep(cluster.calm_in()) => cluster.calm(),
             Ok(()) = rivals.changed() => {
                 let known = rivals.borrow_and_update().clone();
                 cluster.give_way(known.unwrap_or_default()).await?;
@@ -237,6 +242,8 @@ struct Cluster {
     written: Written,
     recorder: Recorder,
     clock: Clock,
+    /// When it is over that foreign hosts use addresses, if no more is heard of that.
+    in_conflict_until: Option<Instant>,
     problems: Told,
     warnings: Told,
 }
@@ -266,6 +273,7 @@ impl Cluster {
             written,
             recorder,
             clock: Clock::start(),
+            in_conflict_until: None,
             problems: Told::default(),
             warnings: Told::default(),
         }
@@ -335,12 +343,11 @@ impl Cluster {
         let observers = Observers { held: Arc::clone(&self.held), metrics: self.metrics.clone() };
         let mut speaker =
             Speaker::start(self.identity.clone(), facts, &self.interfaces, Some(observers))?;
-        let remarks = remarks(&self.identity.keys, speaker.punctuality());
-        self.written.reporter.remark(remarks.to_vec());
         speaker.use_witnesses(&self.gateways);
         let effect = speaker.begin();
         tracing::info!(addresses = speaker.planner().plan().candidacies.len(), "all was seen");
         self.speaker = Some(speaker);
+        self.remark();
         self.follow_up(effect, &BTreeMap::new()).await;
         Ok(())
     }
@@ -379,8 +386,56 @@ impl Cluster {
         Ok(())
     }
 
-    async fn hold(&mut self, edits: &BTreeMap<IpAddr, Holding>) {
-        self.follow_up(Effect::default(), edits).await;
+    async fn hold(&mut self, news: &HeldNews) {
+        self.follow_up(Effect::default(), &news.held).await;
+        if !news.conflicts.is_empty() {
+            self.tell_conflicts(&news.conflicts);
+        }
+    }
+
+    /// Tells that foreign hosts use addresses of this node.
+    fn tell_conflicts(&mut self, conflicts: &BTreeMap<IpAddr, Mac>) {
+        let Some(speaker) = &self.speaker else { return };
+        for (address, mac) in conflicts {
+            let Some(planned) = speaker.planner().plan().candidacies.get(address) else { continue };
+            let what = match planned.settings.policy.on_conflict {
+                OnConflict::Defend => "announces it again",
+                OnConflict::Yield => "does not answer for it meanwhile",
+            };
+            let message = format!(
+                "the host with the Ethernet address {mac}, which is no node, uses \"{address}\" too; \
+                 node \"{}\" {what}: give the host another address, or take this one out of its \
+                 pool",
+                self.identity.node
+            );
+            for name in &planned.services {
+                let about = reference(name, &self.uids);
+                self.recorder.tell(&about, EventType::Warning, "addressConflict", message.clone());
+            }
+        }
+        self.in_conflict_until = Some(self.clock.now() + 2 * SAY_AGAIN);
+        self.remark();
+    }
+
+    /// How long it is until no conflict has been told of for long enough.
+    fn calm_in(&self) -> Duration {
+        self.clock.until(self.in_conflict_until).unwrap_or(Duration::MAX)
+    }
+
+    fn calm(&mut self) {
+        self.in_conflict_until = None;
+        self.remark();
+    }
+
+    fn remark(&self) {
+        let Some(speaker) = &self.speaker else { return };
+        let mut remarks = remarks(&self.identity.keys, speaker.punctuality()).to_vec();
+        let (reason, complaint) = match self.in_conflict_until {
+            Some(_) => ("ForeignHost", Some("a host that is no node uses an address of a Service")),
+            None => ("NoneHeard", None),
+        };
+        remarks.push(Remark { about: "addressesUnique", reason, complaint });
+        self.written.reporter.remark(remarks);
     }
 
     /// Tells others what has been done.
@@ -407,7 +462,7 @@ impl Cluster {
         let inherited: BTreeSet<_> = inherited.flat_map(|one| one.services.clone()).collect();
         let touched = effect.diffs.iter().flat_map(touched);
         let news = self.announced.update(plan, held, touched);
-        let is_stranger = self.clock.now() < proto::time::Instant::START + STRANGER;
+        let is_stranger = self.clock.now() < Instant::START + STRANGER;
         for (name, news) in news {
             let addresses = self.announced.addresses(&name);
             let series = addresses.map(|address| (Protocol::Layer2, address)).collect();

@@ -329,9 +329,9 @@ fn tell(interface: &str, heard: Heard) {
         Heard::Question { address, from } => {
             tracing::debug!(interface, %address, %from, "is asking");
         }
-        // When an address moves, the new holder says so before we heard that it moves.
+        // When an address moves, the new holder says so. If it is no node, the mesh will tell.
         Heard::Announcement { address, mac } => {
-            tracing::info!(interface, %address, %mac, "another station says that it has it");
+            tracing::debug!(interface, %address, %mac, "another station says that it has it");
         }
     }
 }

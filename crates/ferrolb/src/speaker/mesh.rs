@@ -11,7 +11,7 @@ use std::sync::{Arc, mpsc};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
-use proto::l2::Heard;
+use proto::l2::{Heard, Mac};
 use proto::mesh::Station;
 use proto::mesh::ownership::{Candidacy, Input, Link, Output, Ownership, Settings};
 use proto::mesh::seal::{Key, MAX_SEALED, Seal};
@@ -35,6 +35,12 @@ const DATAGRAMS_AT_ONCE: usize = 256;
 /// How often binding a socket is tried again.
 const BIND_RETRY: Duration = Duration::from_secs(1);
 
+/// How often it is said that a foreign host uses an address, while it does.
+pub const SAY_AGAIN: Duration = Duration::from_secs(60);
+
+/// Conflicts that are said in this time. A host that takes up all addresses is one problem.
+const CONFLICTS: usize = 256;
+
 /// What the thread is told.
 #[derive(Debug, Default)]
 pub struct Orders {
@@ -44,8 +50,6 @@ pub struct Orders {
     pub stations: Option<Stations>,
     /// What is different about addresses. The first that is not `None` is about all of them.
     pub candidacies: Option<Candidacies>,
-    /// How closely the others are watched; `None` when it did not change.
-    pub settings: Option<Settings>,
     /// Where this node is on the LAN; `None` when it did not change.
     pub links: Option<Vec<Link>>,
     /// Hosts that should answer on the LAN; `None` when they did not change.
@@ -98,6 +102,10 @@ struct Mesh {
     held: Option<Arc<Held>>,
     /// Peers that are heard.
     heard: BTreeSet<Station>,
+    /// Addresses that are answered for in the name of others.
+    standing_in: BTreeSet<IpAddr>,
+    /// When it was said last that a foreign host uses an address.
+    conflicts: BTreeMap<(IpAddr, Mac), Instant>,
     metrics: Option<metrics::Speaker>,
 }
 
@@ -139,7 +147,7 @@ pub fn start(
         let punctuality = punctuality();
         // Who asked is gone only with the process.
         let _ = tell.send(punctuality);
-        run(Mesh::new(clock, me, port, listeners), &orders);
+        run(Mesh::new(clock, me, port, settings(punctuality), listeners), &orders);
     })?;
     let punctuality = told.recv().map_err(io::Error::other)?;
     Ok((thread, punctuality))
@@ -157,6 +165,14 @@ fn punctuality() -> Punctuality {
             );
             Punctuality::BestEffort
         }
+    }
+}
+
+/// How closely a thread that is so punctual can watch.
+fn settings(punctuality: Punctuality) -> Settings {
+    match punctuality {
+        Punctuality::RealTime => Settings::DEFAULT,
+        Punctuality::BestEffort => Settings::WIDE,
     }
 }
 
@@ -179,13 +195,13 @@ fn run(mut mesh: Mesh, orders: &Inbox<Orders>) {
 }
 
 impl Mesh {
-    fn new(clock: Clock, me: Station, port: u16, listeners: Listeners) -> Self {
+    fn new(clock: Clock, me: Station, port: u16, settings: Settings, listeners: Listeners) -> Self {
         let born = wall_micros();
         let Listeners { l2, held, metrics } = listeners;
         Self {
             clock,
             port,
-            ownership: Ownership::new(me.clone(), born, Settings::DEFAULT),
+            ownership: Ownership::new(me.clone(), born, settings),
             gate: Gate::new(Seal::new(me, born), metrics.clone()),
             wanted: None,
             candidacies: None,
@@ -197,6 +213,8 @@ impl Mesh {
             l2,
             held,
             heard: BTreeSet::new(),
+            standing_in: BTreeSet::new(),
+            conflicts: BTreeMap::new(),
             metrics,
         }
     }
@@ -205,9 +223,6 @@ impl Mesh {
         let now = self.clock.now();
         if let Some(keys) = orders.keys {
             self.gate.use_keys(now, keys);
-        }
-        if let Some(settings) = orders.settings {
-            self.ownership.handle(now, Input::Settings(settings));
         }
         if let Some(remembered) = orders.remembered {
             self.ownership.handle(now, Input::Remembered(remembered));
@@ -323,8 +338,13 @@ impl Mesh {
         let mut outcome = Outcome::default();
         while let Some(output) = self.ownership.poll() {
             outcome::tell(&output);
+            if let Some(metrics) = &self.metrics {
+                outcome::count(&output, metrics.mesh());
+            }
             self.take(output, &mut outcome);
         }
+        self.tell_conflicts(&outcome);
+        self.count_standing_in(&outcome);
         if let Some(listener) = &self.held
             && !outcome.held.is_empty()
         {
@@ -351,9 +371,42 @@ impl Mesh {
         }
     }
 
+    /// Says of each conflict once in a while that it is there: the host may speak all the time.
+    fn tell_conflicts(&mut self, outcome: &Outcome) {
+        if outcome.conflicts.is_empty() {
+            return;
+        }
+        let now = self.clock.now();
+        self.conflicts.retain(|_, said| now - *said < SAY_AGAIN);
+        for (address, mac) in &outcome.conflicts {
+            if self.conflicts.contains_key(&(*address, *mac)) || self.conflicts.len() >= CONFLICTS {
+                continue;
+            }
+            self.conflicts.insert((*address, *mac), now);
+            tracing::warn!(%address, %mac, "a host that is no node uses an address of this node");
+            if let Some(held) = &self.held {
+                held.tell_conflict(*address, *mac);
+            }
+        }
+    }
+
+    fn count_standing_in(&mut self, outcome: &Outcome) {
+        for (address, mac) in &outcome.standing_in {
+            match mac {
+                Some(_) => _ = self.standing_in.insert(*address),
+                None => _ = self.standing_in.remove(address),
+            }
+        }
+        if let Some(metrics) = &self.metrics
+            && !outcome.standing_in.is_empty()
+        {
+            metrics.mesh().standing_in(self.standing_in.len());
+        }
+    }
+
     fn count_heard(&self) {
         if let Some(metrics) = &self.metrics {
-            metrics.mesh_peers_heard(self.heard.len());
+            metrics.mesh().peers_heard(self.heard.len());
         }
         self.gate.count_keys();
     }

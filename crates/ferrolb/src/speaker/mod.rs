@@ -119,7 +119,7 @@ impl Speaker {
         let (hearing, punctuality) =
             mesh::start(clock, station, mesh_port, Arc::clone(&mesh), listeners)?;
         if let Some(metrics) = metrics {
-            metrics.mesh_punctuality(punctuality);
+            metrics.mesh().punctuality(punctuality);
         }
         let threads = vec![answering, hearing];
         let planner = Planner::new(node.clone(), facts);
@@ -155,7 +155,6 @@ impl Speaker {
         self.l2.update(|orders| orders.interfaces = Some(self.interfaces.clone()));
         self.tell_ranges();
         self.tell_links();
-        self.tell_close_watch();
         self.tell_stations();
         Effect { diffs: Vec::new(), lacks: self.tell(&all) }
     }
@@ -172,9 +171,6 @@ impl Speaker {
         }
         if is_about_stations || is_about_advertisements {
             self.tell_links();
-        }
-        if is_about_advertisements {
-            self.tell_close_watch();
         }
         if is_about_stations {
             self.tell_stations();
@@ -224,20 +220,6 @@ impl Speaker {
             self.links = Some(links.clone());
             self.mesh.update(|orders| orders.links = Some(links));
         }
-    }
-
-    /// Tells how closely nodes watch one another.
-    fn tell_close_watch(&mut self) {
-        let default = match self.punctuality {
-            Punctuality::RealTime => ownership::Settings::DEFAULT,
-            Punctuality::BestEffort => ownership::Settings::WIDE,
-        };
-        let all = self.planner.facts().l2_advertisements.values();
-        let wanted = all.map(|one| one.close_watch.unwrap_or(default));
-        let patience = |watch: &ownership::Settings| watch.close_interval * watch.multiplier;
-        let closest = wanted.min_by_key(|watch| (patience(watch), watch.close_interval));
-        let closest = closest.unwrap_or(default);
-        self.mesh.update(|orders| orders.settings = Some(closest));
     }
 
     /// Tells which addresses there may be.

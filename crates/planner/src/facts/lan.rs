@@ -5,7 +5,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use proto::l2::{DuplicateProbe, Schedule};
-use proto::mesh::ownership::{self, Policy};
+use proto::mesh::ownership::Policy;
 
 use crate::names::PoolName;
 use crate::selector::Selector;
@@ -25,9 +25,6 @@ pub struct L2Advertisement {
     pub preferred_nodes: Vec<(i32, Selector)>,
     /// Interfaces by name.
     pub interfaces: BTreeSet<String>,
-    /// How closely nodes watch one another; `None` if that is left to them. Of all that say so, the
-    /// closest counts, for all addresses: nodes are watched, not addresses.
-    pub close_watch: Option<ownership::Settings>,
     /// How its addresses are held, and what makes them move.
     pub settings: Arc<Settings>,
 }

@@ -140,7 +140,6 @@ impl Ownership {
             Input::Peers(stations) => self.set_peers(stations),
             Input::Remembered(remembered) => self.remembered = remembered,
             Input::Restart => self.restart(),
-            Input::Settings(settings) => self.set_settings(settings),
             Input::Timeout => (),
             Input::Witnesses(witnesses) => self.lan.witnesses = witnesses,
         }
@@ -245,16 +244,6 @@ impl Ownership {
         }
         for (at, candidacy) in candidacies {
             self.set_candidacy(at, Some(candidacy));
-        }
-    }
-
-    fn set_settings(&mut self, settings: Settings) {
-        if self.settings != settings {
-            self.settings = settings;
-            // Everybody is spoken to, and asked to be heard, at another pace.
-            self.book.touch();
-            self.touched.extend(self.peers.keys().cloned());
-            self.line_up_soon();
         }
     }
 

@@ -219,9 +219,8 @@ fn lan(before: &Side<'_>, after: &Side<'_>) -> Vec<OnLan> {
 fn next(holder: Option<&NodeName>, candidacy: &Candidacy) -> Option<NodeName> {
     let first = candidacy.order.candidates().next()?;
     let still = candidacy.order.candidates().find(|one| holder == Some(one.node));
-    let is_kept = |still: &Candidate<'_>| {
-        candidacy.settings.policy.is_sticky && still.score == first.score
-    };
+    let is_kept =
+        |still: &Candidate<'_>| candidacy.settings.policy.is_sticky && still.score == first.score;
     Some(still.filter(is_kept).unwrap_or(first).node.clone())
 }
 

@@ -3,10 +3,10 @@
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
-use proto::mesh::ownership::{self, OnConflict, Policy};
+use proto::mesh::ownership::{self, CloseWatch, OnConflict, Policy};
 
 use super::Findings;
-use crate::api::{self, CloseWatch, ConflictPolicy, L2AdvertisementSpec};
+use crate::api::{self, ConflictPolicy, L2AdvertisementSpec};
 
 const STAND_IN_TIME: RangeInclusive<Duration> = Duration::ZERO..=Duration::from_secs(600);
 const INTERVAL: RangeInclusive<Duration> = Duration::from_millis(10)..=Duration::from_secs(1);
@@ -31,21 +31,18 @@ pub(super) fn policy(spec: &L2AdvertisementSpec, findings: &mut Findings) -> Pol
             Some(ConflictPolicy::Defend) => OnConflict::Defend,
             Some(ConflictPolicy::Yield) => OnConflict::Yield,
         },
+        close_watch: close_watch(&spec.close_watch, findings),
     }
 }
 
 /// `None` if nothing is said: what suits the node then counts.
-pub(super) fn close_watch(
-    spec: &CloseWatch,
-    findings: &mut Findings,
-) -> Option<ownership::Settings> {
-    let mut watch = ownership::Settings::DEFAULT;
+fn close_watch(spec: &api::CloseWatch, findings: &mut Findings) -> Option<CloseWatch> {
+    let mut watch = CloseWatch { interval: Duration::from_millis(50), multiplier: 3 };
     if let Some(interval) = spec.interval {
         let limits = (&INTERVAL, "write a time from `10ms` to `1s`");
         let interval = within(interval, "spec.closeWatch.interval", limits, findings)?;
         // Heartbeats tell of it in whole milliseconds.
-        let millis = u64::try_from(interval.as_millis()).unwrap_or(u64::MAX);
-        watch.close_interval = Duration::from_millis(millis);
+        watch.interval = Duration::from_millis(u64::try_from(interval.as_millis()).ok()?);
     }
     if let Some(multiplier) = spec.multiplier {
         match u32::try_from(multiplier).ok().filter(|_| MULTIPLIER.contains(&multiplier)) {
@@ -53,7 +50,7 @@ pub(super) fn close_watch(
             None => findings.out_of_bounds("spec.closeWatch.multiplier", multiplier, &MULTIPLIER),
         }
     }
-    (*spec != CloseWatch::default()).then_some(watch)
+    (*spec != api::CloseWatch::default()).then_some(watch)
 }
 
 fn within(
@@ -74,22 +71,20 @@ mod tests {
     use super::*;
     use crate::source::object::ObjectName;
 
-    type Read = (Policy, Option<ownership::Settings>);
-
-    fn of(text: &str) -> Result<Read, Vec<String>> {
+    fn of(text: &str) -> Result<Policy, Vec<String>> {
         let spec: L2AdvertisementSpec = serde_saphyr::from_str(text).unwrap();
         let metadata = kube::api::ObjectMeta::default();
         let mut findings = Findings::about(ObjectName::of("L2Advertisement", &metadata));
-        let read = (policy(&spec, &mut findings), close_watch(&spec.close_watch, &mut findings));
+        let read = policy(&spec, &mut findings);
         let fields: Vec<_> = findings.problems.into_iter().map(|one| one.field).collect();
         if fields.is_empty() { Ok(read) } else { Err(fields) }
     }
 
     #[test]
     fn what_is_not_said_is_by_default() {
-        assert_eq!(of("{}"), Ok((Policy::default(), None)));
+        assert_eq!(of("{}"), Ok(Policy::default()));
         let said = "{sticky: true, standInTime: 30s, fencing: none, conflictPolicy: defend}";
-        assert_eq!(of(said), Ok((Policy::default(), None)));
+        assert_eq!(of(said), Ok(Policy::default()));
     }
 
     #[test]
@@ -101,12 +96,11 @@ mod tests {
             stand_in_time: Duration::from_secs(60),
             fencing: ownership::Fencing::Quorum,
             on_conflict: OnConflict::Yield,
+            close_watch: Some(CloseWatch { interval: Duration::from_millis(10), multiplier: 5 }),
         };
-        let watch =
-            ownership::Settings { close_interval: Duration::from_millis(10), multiplier: 5 };
-        assert_eq!(of(text), Ok((policy, Some(watch))));
-        let watch = of("{closeWatch: {multiplier: 2}}").unwrap().1.unwrap();
-        assert_eq!(watch.close_interval, Duration::from_millis(50));
+        assert_eq!(of(text), Ok(policy));
+        let watch = of("{closeWatch: {multiplier: 2}}").unwrap().close_watch.unwrap();
+        assert_eq!(watch.interval, Duration::from_millis(50));
     }
 
     #[test]

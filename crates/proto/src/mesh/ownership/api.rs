@@ -5,7 +5,7 @@ use std::fmt;
 use std::net::IpAddr;
 use std::time::Duration;
 
-use super::{Candidacy, Settings};
+use super::Candidacy;
 use crate::l2::{Heard, Mac};
 use crate::mesh::Station;
 use crate::mesh::address::{Dropping, Releasing};
@@ -45,8 +45,6 @@ pub enum Input {
     Remembered(BTreeMap<IpAddr, Station>),
     /// The speaker is about to stop and to come back: others shall stand in. There is no way back.
     Restart,
-    /// How fast the mesh is, from now on.
-    Settings(Settings),
     /// [`Ownership::deadline`](super::Ownership::deadline) has come. Harmless when it has not.
     Timeout,
     /// Hosts on the LAN that should answer when they are asked: gateways.
