@@ -124,7 +124,14 @@ async fn serve(args: &args::Speaker) -> anyhow::Result<()> {
     let left = loop {
         tokio::select! {
             () = &mut terminated => break None,
-            Request::Leave(left) = control.next() => break Some(left),
+            request = control.next() => match request {
+                Request::Leave(left) => break Some(left),
+                Request::Status(asker) => {
+                    if let Some(speaker) = &cluster.speaker {
+                        speaker.tell_status(asker);
+                    }
+                }
+            },
             news = held.changed() => cluster.hold(&news).await,
             () = time::sleep(cluster.calm_in()) => cluster.calm(),
             Ok(()) = rivals.changed() => {

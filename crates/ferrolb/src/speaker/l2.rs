@@ -25,6 +25,7 @@ use crate::net::clock::Clock;
 use crate::net::filter::Filter;
 use crate::net::inbox::{Inbox, wait};
 use crate::net::interfaces::Interface;
+use crate::net::thread::become_punctual;
 
 mod port;
 
@@ -119,7 +120,12 @@ pub fn start(
         listeners,
         questions_told: None,
     };
-    thread::Builder::new().name(String::from("l2")).spawn(move || run(ports, &orders))
+    thread::Builder::new().name(String::from("l2")).spawn(move || {
+        // Other nodes take one that does not answer for dead, as soon as one that is not heard.
+        // That it cannot be had is told of the thread that hears.
+        let _ = become_punctual();
+        run(ports, &orders);
+    })
 }
 
 fn run(mut ports: Ports, orders: &Inbox<Orders>) {

@@ -2,6 +2,7 @@
 
 mod gate;
 mod outcome;
+pub mod status;
 
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::io;
@@ -16,6 +17,7 @@ use proto::mesh::Station;
 use proto::mesh::ownership::{Candidacy, Input, Link, Output, Ownership, Settings};
 use proto::mesh::seal::{Key, MAX_SEALED, Seal};
 use proto::time::{Instant, earliest};
+use tokio::sync::oneshot;
 
 use super::held::Held;
 use super::l2;
@@ -28,6 +30,7 @@ use crate::told::Told;
 
 use gate::Gate;
 use outcome::Outcome;
+use status::Status;
 
 /// Datagrams read before time is looked at again.
 const DATAGRAMS_AT_ONCE: usize = 256;
@@ -58,6 +61,8 @@ pub struct Orders {
     pub remembered: Option<BTreeMap<IpAddr, Station>>,
     /// What was heard on the LAN.
     pub heard: HashSet<Heard>,
+    /// Who wants to know what is known.
+    pub asking: Vec<oneshot::Sender<Status>>,
     /// How to end, if it is to end.
     pub ending: Option<Ending>,
 }
@@ -254,6 +259,11 @@ impl Mesh {
         }
         for heard in orders.heard {
             self.ownership.handle(now, Input::Heard(heard));
+        }
+        if !orders.asking.is_empty() {
+            let status = Status::of(&self.ownership.snapshot(), now);
+            // Who asked may be gone.
+            orders.asking.into_iter().for_each(|asker| _ = asker.send(status.clone()));
         }
         match orders.ending {
             Some(Ending::Restart) => self.ownership.handle(now, Input::Restart),

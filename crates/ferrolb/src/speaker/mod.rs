@@ -31,6 +31,7 @@ use planner::plan::{Candidacy, Interfaces, PlanDiff};
 use proto::mesh::Station;
 use proto::mesh::ownership::{self, Link};
 use proto::mesh::seal::Key;
+use tokio::sync::oneshot;
 
 use crate::metrics;
 use crate::net::clock::Clock;
@@ -195,6 +196,11 @@ impl Speaker {
         let touched = candidacies.filter(|(_, one)| differs(one)).map(|(at, _)| *at).collect();
         let lacks = self.tell(&touched);
         Effect { diffs: Vec::new(), lacks }
+    }
+
+    /// Tells who asks what this node knows of who holds what.
+    pub fn tell_status(&self, asker: oneshot::Sender<mesh::status::Status>) {
+        self.mesh.update(|orders| orders.asking.push(asker));
     }
 
     /// Ends the threads, once the other nodes know what becomes of the addresses. Blocks for at most
