@@ -32,6 +32,7 @@ use super::beside::Beside;
 use super::control::{Control, Request};
 use super::excluded::{self, Excluded};
 use super::held::{Held, Holding, News as HeldNews};
+use super::mesh::status::Status;
 use super::mesh::{Punctuality, SAY_AGAIN};
 use super::{Effect, Ending, Given, Identity, Keys, Observers, Speaker, may_answer_arp, touched};
 use crate::args;
@@ -99,11 +100,7 @@ async fn serve(args: &args::Speaker) -> anyhow::Result<()> {
     let (synced, is_ready) = watch::channel(false);
     let counted = (metrics.process().clone(), client.clone());
     let servers = start_servers(args, tls, is_ready, counted)?;
-    for note in without_effect(args, Path::new(GOSSIP_FILE).exists()) {
-        tracing::warn!("{note}");
-    }
-    tracing::info!(node = args.node_name, namespace, class = args.lb_class, "started");
-
+    tell_start(args, &namespace);
     let identity =
         Identity { node, station, mesh_port: args.ml_bindport, keys: keys.current().to_vec() };
     let scope = Scope::speaker(&namespace, &args.node_name, Some(&speaker_labels(args)));
@@ -126,11 +123,7 @@ async fn serve(args: &args::Speaker) -> anyhow::Result<()> {
             () = &mut terminated => break None,
             request = control.next() => match request {
                 Request::Leave(left) => break Some(left),
-                Request::Status(asker) => {
-                    if let Some(speaker) = &cluster.speaker {
-                        speaker.tell_status(asker);
-                    }
-                }
+                Request::Status(asker) => cluster.tell_status(asker),
             },
             news = held.changed() => cluster.hold(&news).await,
             () = time::sleep(cluster.calm_in()) => cluster.calm(),
@@ -150,10 +143,27 @@ async fn serve(args: &args::Speaker) -> anyhow::Result<()> {
                 cluster.see(batch.drain(..)).await?;
             }
         }
-        synced.send_if_modified(|synced| {
-            !std::mem::replace(synced, cluster.speaker.is_some()) && cluster.speaker.is_some()
-        });
+        cluster.tell_synced(&synced);
     };
+    end(cluster.speaker, left, control, terminated).await?;
+    drop(servers);
+    Ok(())
+}
+
+fn tell_start(args: &args::Speaker, namespace: &str) {
+    for note in without_effect(args, Path::new(GOSSIP_FILE).exists()) {
+        tracing::warn!("{note}");
+    }
+    tracing::info!(node = args.node_name, namespace, class = args.lb_class, "started");
+}
+
+/// Ends the speaker as it was asked to: `left` is who wants everything to be handed over.
+async fn end(
+    speaker: Option<Speaker>,
+    left: Option<oneshot::Sender<()>>,
+    mut control: Control,
+    terminated: impl Future<Output = ()>,
+) -> anyhow::Result<()> {
     let ending = match &left {
         Some(_) => {
             tracing::info!("leaving: the other nodes take over");
@@ -164,7 +174,7 @@ async fn serve(args: &args::Speaker) -> anyhow::Result<()> {
             Ending::Restart
         }
     };
-    if let Some(speaker) = cluster.speaker {
+    if let Some(speaker) = speaker {
         let end = move || speaker.end(ending);
         tokio::task::spawn_blocking(end).await.context("handing over")?;
     }
@@ -173,7 +183,6 @@ async fn serve(args: &args::Speaker) -> anyhow::Result<()> {
         let _ = left.send(());
         control.idle(terminated).await;
     }
-    drop(servers);
     Ok(())
 }
 
@@ -375,6 +384,18 @@ impl Cluster {
         if let Some(speaker) = &mut self.speaker {
             speaker.use_keys(keys);
         }
+    }
+
+    /// One that has not begun has nothing to say.
+    fn tell_status(&self, asker: oneshot::Sender<Status>) {
+        if let Some(speaker) = &self.speaker {
+            speaker.tell_status(asker);
+        }
+    }
+
+    fn tell_synced(&self, synced: &watch::Sender<bool>) {
+        let has_begun = self.speaker.is_some();
+        synced.send_if_modified(|synced| !std::mem::replace(synced, has_begun) && has_begun);
     }
 
     fn use_gateways(&mut self, gateways: &BTreeSet<IpAddr>) {

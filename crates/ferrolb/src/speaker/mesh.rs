@@ -367,17 +367,15 @@ impl Mesh {
 
     /// Does what the engine wants done, or notes it for those who do it.
     fn take(&mut self, output: Output, outcome: &mut Outcome) {
-        match output {
-            Output::Send { to, bytes } => self.send(&to, &bytes),
-            Output::PeerHeard(peer) => {
-                self.heard.insert(peer);
-                self.count_heard();
-            }
-            Output::PeerSilent(peer) => {
-                self.heard.remove(&peer);
-                self.count_heard();
-            }
-            other => outcome.note(&other),
+        outcome.note(&output);
+        if let Output::Send { to, bytes } = output {
+            self.send(&to, &bytes);
+        } else if let Output::PeerHeard(peer) = output {
+            self.heard.insert(peer);
+            self.count_heard();
+        } else if let Output::PeerSilent(peer) = output {
+            self.heard.remove(&peer);
+            self.count_heard();
         }
     }
 
