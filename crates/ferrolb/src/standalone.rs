@@ -83,7 +83,10 @@ async fn serve(args: &Standalone) -> anyhow::Result<()> {
             }
             Ok(()) = gateways.changed() => speaker.use_witnesses(&gateways.borrow_and_update()),
             keys = keys.changed() => speaker.use_keys(keys),
-            Request::Leave(left) = control.next() => break Some(left),
+            request = control.next() => match request {
+                Request::Leave(left) => break Some(left),
+                Request::Status(asker) => speaker.tell_status(asker),
+            },
             () = &mut terminated => break None,
         }
     };

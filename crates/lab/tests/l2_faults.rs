@@ -59,9 +59,9 @@ fn until_one_answers(cluster: &Cluster, probe: &Probe, since: &str) {
     cluster.until("one node answers", LIMIT, is_one).unwrap();
     println!("one node answers {} ms after {since}", start.elapsed().as_millis());
     answered(cluster, probe);
-    // Not by chance.
+    // Not by chance. An answer may be late, but not a second one be there.
     for _ in 0..3 {
-        assert_eq!(cluster.answers().unwrap().len(), 1, "{}", cluster.logs());
+        assert!(cluster.answers().unwrap().len() <= 1, "{}", cluster.logs());
     }
 }
 

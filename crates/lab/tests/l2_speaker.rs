@@ -79,6 +79,19 @@ impl Scene {
         })
     }
 
+    /// Waits until another node says who holds the address, and that others answer meanwhile.
+    fn is_told(&self) {
+        let binary = binary().unwrap();
+        self.until("another node says who holds the address", |scene| {
+            let other = &scene.cluster.lan.nodes[(scene.index + 1) % 3];
+            let status = Ferrolb::status(&other.host, &binary).unwrap();
+            let held =
+                format!("{} is held by `{}` with epoch ", scene.cluster.address, scene.owner);
+            let silent = format!("speaker of `{}`: silent", scene.owner);
+            status.contains(&held) && status.contains("stand in") && status.contains(&silent)
+        });
+    }
+
     /// Waits until the restarted speaker has both of its addresses again.
     fn resumed(&self) {
         self.until("the speaker goes on with its addresses", |scene| {
@@ -145,6 +158,7 @@ fn a_killed_speaker_loses_neither_an_address_nor_a_packet() {
     scene.cluster.speakers[scene.index].kill().unwrap();
     a_stranger_is_answered(&scene, &stranger);
     scene.until("the others stand in", Scene::is_stood_in_for);
+    scene.is_told();
     scene.cluster.restart(scene.index).unwrap();
     scene.resumed();
     scene.finish(seen);

@@ -25,6 +25,7 @@ use super::table::table;
 use crate::api::{ConfigurationResult, ConfigurationState, ServiceBGPStatus, ServiceL2Status};
 use crate::k8s::definitions::lacking;
 use crate::k8s::pod::Pod;
+use crate::speaker::control;
 
 /// The annotation that names the pool of a Service's addresses.
 const POOL: &str = "metallb.io/ip-allocated-from-pool";
@@ -42,6 +43,11 @@ pub struct Args {
     /// Form of the output.
     #[arg(short, long, value_enum, default_value_t = Output::Text)]
     pub output: Output,
+
+    /// Ask the speaker of this node, not the cluster: who holds each address with which epoch, who
+    /// comes next, who stands in, and the last moves with their causes.
+    #[arg(long, conflicts_with_all = ["kubeconfig", "context"])]
+    pub node: bool,
 }
 
 /// Runs `ferrolb status`. The exit code is 0 if all Services of type LoadBalancer have an address and
@@ -51,6 +57,16 @@ pub struct Args {
 ///
 /// If the cluster cannot be looked at or the output cannot be written.
 pub fn run(args: &Args) -> Result<ExitCode> {
+    if args.node {
+        let status = control::status()?;
+        let mut out = io::stdout().lock();
+        match args.output {
+            Output::Json => writeln!(out, "{}", serde_json::to_string_pretty(&status)?),
+            Output::Text => write!(out, "{status}"),
+        }
+        .context("writing the status")?;
+        return Ok(ExitCode::SUCCESS);
+    }
     let status = block_on(async {
         let client = args.cluster.client().await?;
         let seen = Seen::of(&client, &args.cluster.namespace).await?;

@@ -19,11 +19,15 @@ use kube::Client;
 use planner::facts::{Change, Facts};
 use planner::names::{NodeName, PeerName, ServiceName};
 use proto::bgp::session::State;
+use proto::l2::Mac;
 use proto::mesh::Station;
+use proto::mesh::ownership::OnConflict;
 use proto::mesh::seal::Key;
+use proto::time::Instant;
 use tokio::runtime;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinSet;
+use tokio::time;
 
 use super::announced::{Announced, News};
 use super::beside::Beside;
@@ -32,8 +36,9 @@ use super::control::{Control, Request};
 use super::data_plane;
 use super::excluded::{self, Excluded};
 use super::fitness::summary;
-use super::held::{Held, Holding};
-use super::mesh::Punctuality;
+use super::held::{Held, Holding, News as HeldNews};
+use super::mesh::status::Status;
+use super::mesh::{Punctuality, SAY_AGAIN};
 use super::routed::Routed;
 use super::{
     Effect, Ending, Given, Identity, Keys, Lack, Observers, Speaker, Unfit, Verdict, bgp,
@@ -109,10 +114,7 @@ async fn serve(args: &args::Speaker) -> anyhow::Result<()> {
     let (synced, is_ready) = watch::channel(false);
     let counted = (metrics.process().clone(), client.clone());
     let servers = start_servers(args, tls, is_ready, counted)?;
-    let notes = without_effect(args, Path::new(GOSSIP_FILE).exists());
-    notes.iter().for_each(|note| tracing::warn!("{note}"));
-    tracing::info!(node = args.node_name, namespace, class = args.lb_class, "started");
-
+    tell_start(args, &namespace);
     let identity =
         Identity { node, station, mesh_port: args.ml_bindport, keys: keys.current().to_vec() };
     let scope = Scope::speaker(&namespace, &args.node_name, Some(&speaker_labels(args)));
@@ -136,9 +138,13 @@ async fn serve(args: &args::Speaker) -> anyhow::Result<()> {
     let left = loop {
         tokio::select! {
             () = &mut terminated => break None,
-            Request::Leave(left) = control.next() => break Some(left),
-            edits = held.changed() => cluster.hold(&edits).await,
+            request = control.next() => match request {
+                Request::Leave(left) => break Some(left),
+                Request::Status(asker) => cluster.tell_status(asker),
+            },
+            news = held.changed() => cluster.hold(&news).await,
             () = sessions.changed() => cluster.remark(),
+            () = time::sleep(cluster.calm_in()) => cluster.calm(),
             Ok(()) = rivals.changed() => {
                 let known = rivals.borrow_and_update().clone().unwrap_or_default();
                 cluster.give_way(known).await?;
@@ -159,9 +165,27 @@ async fn serve(args: &args::Speaker) -> anyhow::Result<()> {
                 cluster.see(batch.drain(..)).await?;
             }
         }
-        let has_begun = cluster.speaker.is_some();
-        synced.send_if_modified(|synced| !std::mem::replace(synced, has_begun) && has_begun);
+        cluster.tell_synced(&synced);
     };
+    end(cluster.speaker, left, control, terminated).await?;
+    drop(servers);
+    Ok(())
+}
+
+fn tell_start(args: &args::Speaker, namespace: &str) {
+    for note in without_effect(args, Path::new(GOSSIP_FILE).exists()) {
+        tracing::warn!("{note}");
+    }
+    tracing::info!(node = args.node_name, namespace, class = args.lb_class, "started");
+}
+
+/// Ends the speaker as it was asked to: `left` is who wants everything to be handed over.
+async fn end(
+    speaker: Option<Speaker>,
+    left: Option<oneshot::Sender<()>>,
+    mut control: Control,
+    terminated: impl Future<Output = ()>,
+) -> anyhow::Result<()> {
     let ending = match &left {
         Some(_) => {
             tracing::info!("leaving: the other nodes take over");
@@ -172,7 +196,7 @@ async fn serve(args: &args::Speaker) -> anyhow::Result<()> {
             Ending::Restart
         }
     };
-    if let Some(speaker) = cluster.speaker {
+    if let Some(speaker) = speaker {
         let end = move || speaker.end(ending);
         tokio::task::spawn_blocking(end).await.context("handing over")?;
     }
@@ -181,7 +205,6 @@ async fn serve(args: &args::Speaker) -> anyhow::Result<()> {
         let _ = left.send(());
         control.idle(terminated).await;
     }
-    drop(servers);
     Ok(())
 }
 
@@ -272,6 +295,8 @@ struct Cluster {
     written: Written,
     recorder: Recorder,
     clock: Clock,
+    /// When it is over that foreign hosts use addresses, if no more is heard of that.
+    in_conflict_until: Option<Instant>,
     problems: Told,
     warnings: Told,
 }
@@ -305,6 +330,7 @@ impl Cluster {
             written,
             recorder,
             clock: Clock::start(),
+            in_conflict_until: None,
             problems: Told::default(),
             warnings: Told::default(),
         }
@@ -393,6 +419,7 @@ impl Cluster {
         tracing::info!(addresses, peers, "all was seen");
         let routes: BTreeSet<_> = plan.peers.values().flat_map(|all| all.keys().copied()).collect();
         self.speaker = Some(speaker);
+        self.remark();
         self.follow_up(effect, &BTreeMap::new()).await;
         self.follow_routes(routes).await;
         Ok(())
@@ -414,6 +441,18 @@ impl Cluster {
         if let Some(speaker) = &mut self.speaker {
             speaker.use_keys(keys);
         }
+    }
+
+    /// One that has not begun has nothing to say.
+    fn tell_status(&self, asker: oneshot::Sender<Status>) {
+        if let Some(speaker) = &self.speaker {
+            speaker.tell_status(asker);
+        }
+    }
+
+    fn tell_synced(&self, synced: &watch::Sender<bool>) {
+        let has_begun = self.speaker.is_some();
+        synced.send_if_modified(|synced| !std::mem::replace(synced, has_begun) && has_begun);
     }
 
     fn use_gateways(&mut self, gateways: &BTreeSet<IpAddr>) {
@@ -445,8 +484,45 @@ impl Cluster {
         self.follow_up(Effect::default(), &BTreeMap::new()).await;
     }
 
-    async fn hold(&mut self, edits: &BTreeMap<IpAddr, Holding>) {
-        self.follow_up(Effect::default(), edits).await;
+    async fn hold(&mut self, news: &HeldNews) {
+        self.follow_up(Effect::default(), &news.held).await;
+        if !news.conflicts.is_empty() {
+            self.tell_conflicts(&news.conflicts);
+        }
+    }
+
+    /// Tells that foreign hosts use addresses of this node.
+    fn tell_conflicts(&mut self, conflicts: &BTreeMap<IpAddr, Mac>) {
+        let Some(speaker) = &self.speaker else { return };
+        for (address, mac) in conflicts {
+            let Some(planned) = speaker.planner().plan().candidacies.get(address) else { continue };
+            let what = match planned.settings.policy.on_conflict {
+                OnConflict::Defend => "announces it again",
+                OnConflict::Yield => "does not answer for it meanwhile",
+            };
+            let message = format!(
+                "the host with the Ethernet address {mac}, which is no node, uses \"{address}\" too; \
+                 node \"{}\" {what}: give the host another address, or take this one out of its \
+                 pool",
+                self.identity.node
+            );
+            for name in planned.services.iter() {
+                let about = reference(name, &self.uids);
+                self.recorder.tell(&about, EventType::Warning, "addressConflict", message.clone());
+            }
+        }
+        self.in_conflict_until = Some(self.clock.now() + 2 * SAY_AGAIN);
+        self.remark();
+    }
+
+    /// How long it is until no conflict has been told of for long enough.
+    fn calm_in(&self) -> Duration {
+        self.clock.until(self.in_conflict_until).unwrap_or(Duration::MAX)
+    }
+
+    fn calm(&mut self) {
+        self.in_conflict_until = None;
+        self.remark();
     }
 
     /// Tells others what has been done.
@@ -482,7 +558,7 @@ impl Cluster {
             inherited.flat_map(|one| one.services.iter().cloned()).collect();
         let touched = effect.diffs.iter().flat_map(touched).chain(effect.moved);
         let news = self.announced.update(plan, held, touched);
-        let is_stranger = self.clock.now() < proto::time::Instant::START + STRANGER;
+        let is_stranger = self.clock.now() < Instant::START + STRANGER;
         if !is_stranger {
             self.answered_before = BTreeSet::new();
         }
@@ -535,6 +611,13 @@ impl Cluster {
         let mut remarks = remarks(&self.identity.keys, speaker.punctuality());
         remarks.extend(fitness_remarks(speaker.lacks(), self.data_plane));
         remarks.extend(session_remark(&self.sessions.all()));
+        let (reason, complaint) = match self.in_conflict_until {
+            Some(_) => {
+                ("ForeignHost", Some("a host that is no node uses an address of a Service".into()))
+            }
+            None => ("NoneHeard", None),
+        };
+        remarks.push(Remark { about: "addressesUnique", reason, complaint });
         self.written.reporter.remark(remarks);
     }
 

@@ -16,6 +16,8 @@ use tokio::net::{UnixListener, UnixStream};
 use tokio::sync::{mpsc, oneshot};
 use tokio::time;
 
+use super::mesh::status::Status;
+
 /// The name of the socket.
 const NAME: &str = "ferrolb-speaker";
 
@@ -28,10 +30,14 @@ const ANSWER: Duration = Duration::from_secs(10);
 /// Commands that may wait for the speaker.
 const WAITING: usize = 16;
 
-/// The longest line in either direction, in bytes.
-const MAX_LINE: u64 = 64;
+/// The longest command, in bytes.
+const MAX_COMMAND: u64 = 64;
+
+/// The longest answer, in bytes: that about 10,000 addresses has a tenth of it.
+const MAX_ANSWER: u64 = 64 << 20;
 
 const LEAVE: &str = "leave";
+const STATUS: &str = "status";
 const DONE: &str = "done";
 
 /// What a command asks for.
@@ -39,6 +45,8 @@ const DONE: &str = "done";
 pub enum Request {
     /// Hand all addresses over and announce nothing any more; then say so.
     Leave(oneshot::Sender<()>),
+    /// Say who holds what. One that has nothing to say drops this.
+    Status(oneshot::Sender<Status>),
 }
 
 /// Where commands are listened to.
@@ -54,7 +62,7 @@ impl Control {
             Ok(listener) => _ = tokio::spawn(serve(listener, requests)),
             Err(error) => {
                 let error = &error;
-                tracing::warn!(%error, "`ferrolb leave` cannot reach this speaker");
+                tracing::warn!(%error, "`ferrolb leave` and `ferrolb status --node` cannot reach this speaker");
             }
         }
         Self(receiver)
@@ -73,9 +81,11 @@ impl Control {
         tracing::info!("handed over; nothing is announced until this speaker is started again");
         let answer = async {
             loop {
-                let Request::Leave(done) = self.next().await;
-                // Who asked may be gone.
-                let _ = done.send(());
+                match self.next().await {
+                    // Who asked may be gone.
+                    Request::Leave(done) => _ = done.send(()),
+                    Request::Status(_) => (),
+                }
             }
         };
         tokio::select! {
@@ -113,18 +123,25 @@ async fn converse(mut stream: UnixStream, requests: &mpsc::Sender<Request>) -> R
     ensure!(uid == 0 || uid == geteuid().as_raw(), "user {uid} may not tell this speaker anything");
     let (reader, mut writer) = stream.split();
     let mut line = String::new();
-    let reader = tokio::io::AsyncReadExt::take(reader, MAX_LINE);
+    let reader = tokio::io::AsyncReadExt::take(reader, MAX_COMMAND);
     let mut reader = tokio::io::BufReader::new(reader);
     time::timeout(PATIENCE, reader.read_line(&mut line)).await.context("waiting for it")??;
-    match line.trim_end() {
+    let answer = match line.trim_end() {
+        STATUS => {
+            let (asker, status) = oneshot::channel();
+            requests.send(Request::Status(asker)).await.context("the speaker has ended")?;
+            let status = status.await.context("the speaker does not announce anything")?;
+            serde_json::to_string(&status).context("writing the status")?
+        }
         LEAVE => {
             let (done, left) = oneshot::channel();
             requests.send(Request::Leave(done)).await.context("the speaker has ended")?;
             left.await.context("the speaker ended meanwhile")?;
+            DONE.to_owned()
         }
         other => bail!("`{other}` is no command"),
-    }
-    writer.write_all(format!("{DONE}\n").as_bytes()).await.context("answering")
+    };
+    writer.write_all(format!("{answer}\n").as_bytes()).await.context("answering")
 }
 
 /// Tells the speaker of this node to hand over, and waits until it has.
@@ -133,17 +150,32 @@ async fn converse(mut stream: UnixStream, requests: &mpsc::Sender<Request>) -> R
 ///
 /// No speaker runs on this node, it does not listen to this user, or it does not answer.
 pub fn leave() -> Result<()> {
+    let answer = ask(LEAVE)?;
+    ensure!(answer == DONE, "the speaker refused: its log says why");
+    Ok(())
+}
+
+/// What the speaker of this node knows of who holds what.
+///
+/// # Errors
+///
+/// As for [`leave`].
+pub fn status() -> Result<Status> {
+    let answer = ask(STATUS)?;
+    serde_json::from_str(&answer).context("the speaker has nothing to say yet: its log says why")
+}
+
+fn ask(command: &str) -> Result<String> {
     let address = SocketAddr::from_abstract_name(NAME).context("naming the socket")?;
     let mut stream = Stream::connect_addr(&address).context(
         "no speaker runs in this network namespace, or it is of a version that cannot be told: run \
          this on its node, or in its Pod by `kubectl exec`",
     )?;
     stream.set_read_timeout(Some(ANSWER)).context("setting a limit")?;
-    stream.write_all(format!("{LEAVE}\n").as_bytes()).context("telling the speaker")?;
+    stream.write_all(format!("{command}\n").as_bytes()).context("telling the speaker")?;
     let mut answer = String::new();
-    BufReader::new(io::Read::take(stream, MAX_LINE))
+    BufReader::new(io::Read::take(stream, MAX_ANSWER))
         .read_line(&mut answer)
-        .context("waiting for the speaker to hand over")?;
-    ensure!(answer.trim_end() == DONE, "the speaker refused: its log says why");
-    Ok(())
+        .context("waiting for the speaker's answer")?;
+    Ok(answer.trim_end().to_owned())
 }

@@ -25,6 +25,7 @@ use crate::net::clock::Clock;
 use crate::net::filter::Filter;
 use crate::net::inbox::{Inbox, wait};
 use crate::net::interfaces::Interface;
+use crate::net::thread::become_punctual;
 
 mod port;
 
@@ -119,7 +120,12 @@ pub fn start(
         listeners,
         questions_told: None,
     };
-    thread::Builder::new().name(String::from("l2")).spawn(move || run(ports, &orders))
+    thread::Builder::new().name(String::from("l2")).spawn(move || {
+        // Other nodes take one that does not answer for dead, as soon as one that is not heard.
+        // That it cannot be had is told of the thread that hears.
+        let _ = become_punctual();
+        run(ports, &orders);
+    })
 }
 
 fn run(mut ports: Ports, orders: &Inbox<Orders>) {
@@ -329,9 +335,9 @@ fn tell(interface: &str, heard: Heard) {
         Heard::Question { address, from } => {
             tracing::debug!(interface, %address, %from, "is asking");
         }
-        // When an address moves, the new holder says so before we heard that it moves.
+        // When an address moves, the new holder says so. If it is no node, the mesh will tell.
         Heard::Announcement { address, mac } => {
-            tracing::info!(interface, %address, %mac, "another station says that it has it");
+            tracing::debug!(interface, %address, %mac, "another station says that it has it");
         }
     }
 }

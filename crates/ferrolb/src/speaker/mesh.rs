@@ -3,6 +3,7 @@
 mod gate;
 mod last_resort;
 mod outcome;
+pub mod status;
 
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::io;
@@ -12,11 +13,12 @@ use std::sync::{Arc, mpsc};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
-use proto::l2::Heard;
+use proto::l2::{Heard, Mac};
 use proto::mesh::Station;
 use proto::mesh::ownership::{Candidacy, Input, Link, Output, Ownership, Settings};
 use proto::mesh::seal::{Key, MAX_SEALED, Seal};
 use proto::time::{Instant, earliest};
+use tokio::sync::oneshot;
 
 use super::held::Held;
 use super::l2;
@@ -30,12 +32,19 @@ use crate::told::Told;
 use gate::Gate;
 use last_resort::LastResort;
 use outcome::Outcome;
+use status::Status;
 
 /// Datagrams read before time is looked at again.
 const DATAGRAMS_AT_ONCE: usize = 256;
 
 /// How often binding a socket is tried again.
 const BIND_RETRY: Duration = Duration::from_secs(1);
+
+/// How often it is said that a foreign host uses an address, while it does.
+pub const SAY_AGAIN: Duration = Duration::from_secs(60);
+
+/// Conflicts that are said in this time. A host that takes up all addresses is one problem.
+const CONFLICTS: usize = 256;
 
 /// What the thread is told.
 #[derive(Debug, Default)]
@@ -57,6 +66,8 @@ pub struct Orders {
     pub remembered: Option<BTreeMap<IpAddr, Station>>,
     /// What was heard on the LAN.
     pub heard: HashSet<Heard>,
+    /// Who wants to know what is known.
+    pub asking: Vec<oneshot::Sender<Status>>,
     /// How to end, if it is to end.
     pub ending: Option<Ending>,
 }
@@ -102,6 +113,10 @@ struct Mesh {
     held: Option<Arc<Held>>,
     /// Peers that are heard.
     heard: BTreeSet<Station>,
+    /// Addresses that are answered for in the name of others.
+    standing_in: BTreeSet<IpAddr>,
+    /// When it was said last that a foreign host uses an address.
+    conflicts: BTreeMap<(IpAddr, Mac), Instant>,
     metrics: Option<metrics::Speaker>,
 }
 
@@ -212,6 +227,8 @@ impl Mesh {
             l2,
             held,
             heard: BTreeSet::new(),
+            standing_in: BTreeSet::new(),
+            conflicts: BTreeMap::new(),
             metrics,
         }
     }
@@ -252,6 +269,11 @@ impl Mesh {
         }
         for heard in orders.heard {
             self.ownership.handle(now, Input::Heard(heard));
+        }
+        if !orders.asking.is_empty() {
+            let status = Status::of(&self.ownership.snapshot(), now);
+            // Who asked may be gone.
+            orders.asking.into_iter().for_each(|asker| _ = asker.send(status.clone()));
         }
         match orders.ending {
             Some(Ending::Restart) => self.ownership.handle(now, Input::Restart),
@@ -346,8 +368,13 @@ impl Mesh {
         let mut outcome = Outcome::default();
         while let Some(output) = self.ownership.poll() {
             outcome::tell(&output);
+            if let Some(metrics) = &self.metrics {
+                outcome::count(&output, metrics.mesh());
+            }
             self.take(output, &mut outcome);
         }
+        self.tell_conflicts(&outcome);
+        self.count_standing_in(&outcome);
         if let Some(listener) = &self.held
             && !outcome.held.is_empty()
         {
@@ -360,23 +387,54 @@ impl Mesh {
 
     /// Does what the engine wants done, or notes it for those who do it.
     fn take(&mut self, output: Output, outcome: &mut Outcome) {
-        match output {
-            Output::Send { to, bytes } => self.send(&to, &bytes),
-            Output::PeerHeard(peer) => {
-                self.heard.insert(peer);
-                self.count_heard();
+        outcome.note(&output);
+        if let Output::Send { to, bytes } = output {
+            self.send(&to, &bytes);
+        } else if let Output::PeerHeard(peer) = output {
+            self.heard.insert(peer);
+            self.count_heard();
+        } else if let Output::PeerSilent(peer) = output {
+            self.heard.remove(&peer);
+            self.count_heard();
+        }
+    }
+
+    /// Says of each conflict once in a while that it is there: the host may speak all the time.
+    fn tell_conflicts(&mut self, outcome: &Outcome) {
+        if outcome.conflicts.is_empty() {
+            return;
+        }
+        let now = self.clock.now();
+        self.conflicts.retain(|_, said| now - *said < SAY_AGAIN);
+        for (address, mac) in &outcome.conflicts {
+            if self.conflicts.contains_key(&(*address, *mac)) || self.conflicts.len() >= CONFLICTS {
+                continue;
             }
-            Output::PeerSilent(peer) => {
-                self.heard.remove(&peer);
-                self.count_heard();
+            self.conflicts.insert((*address, *mac), now);
+            tracing::warn!(%address, %mac, "a host that is no node uses an address of this node");
+            if let Some(held) = &self.held {
+                held.tell_conflict(*address, *mac);
             }
-            other => outcome.note(&other),
+        }
+    }
+
+    fn count_standing_in(&mut self, outcome: &Outcome) {
+        for (address, mac) in &outcome.standing_in {
+            match mac {
+                Some(_) => _ = self.standing_in.insert(*address),
+                None => _ = self.standing_in.remove(address),
+            }
+        }
+        if let Some(metrics) = &self.metrics
+            && !outcome.standing_in.is_empty()
+        {
+            metrics.mesh().standing_in(self.standing_in.len());
         }
     }
 
     fn count_heard(&self) {
         if let Some(metrics) = &self.metrics {
-            metrics.mesh_peers_heard(self.heard.len());
+            metrics.mesh().peers_heard(self.heard.len());
         }
         self.gate.count_keys();
     }

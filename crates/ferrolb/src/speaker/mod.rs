@@ -36,6 +36,7 @@ use planner::plan::{Candidacy, PlanDiff};
 use proto::mesh::Station;
 use proto::mesh::ownership::{self, Link};
 use proto::mesh::seal::Key;
+use tokio::sync::oneshot;
 
 use crate::metrics;
 use crate::net::clock::Clock;
@@ -140,7 +141,7 @@ impl Speaker {
         let (hearing, punctuality) =
             mesh::start(clock, station, mesh_port, Arc::clone(&mesh), listeners)?;
         if let Some(metrics) = &metrics {
-            metrics.mesh_punctuality(punctuality);
+            metrics.mesh().punctuality(punctuality);
         }
         let broken = Arc::new(Inbox::<bfd::Events>::new()?);
         let speaking = bgp::start(clock, Arc::clone(&bgp), Arc::clone(&broken), sessions)?;
@@ -273,6 +274,11 @@ impl Speaker {
     /// Addresses that the node lacks an interface for.
     pub fn lacks(&self) -> &BTreeMap<IpAddr, Lack> {
         &self.lacks
+    }
+
+    /// Tells who asks what this node knows of who holds what.
+    pub fn tell_status(&self, asker: oneshot::Sender<mesh::status::Status>) {
+        self.mesh.update(|orders| orders.asking.push(asker));
     }
 
     /// Ends the threads, once the other nodes know what becomes of the addresses. Blocks for at most

@@ -6,6 +6,7 @@ use std::net::IpAddr;
 use proto::l2::Mac;
 use proto::mesh::ownership::{Output, Why};
 
+use crate::metrics;
 use crate::speaker::held::Holding;
 use crate::speaker::l2;
 
@@ -13,15 +14,18 @@ use crate::speaker::l2;
 #[derive(Debug, Default)]
 pub(super) struct Outcome {
     pub(super) held: BTreeMap<IpAddr, Holding>,
-    standing_in: BTreeMap<IpAddr, Option<Mac>>,
+    pub(super) standing_in: BTreeMap<IpAddr, Option<Mac>>,
     announce: BTreeSet<IpAddr>,
     defend: BTreeSet<IpAddr>,
     ask: BTreeSet<(IpAddr, Mac)>,
+    /// Foreign hosts that use an address of this node.
+    pub(super) conflicts: BTreeMap<IpAddr, Mac>,
 }
 
 impl Outcome {
+    /// Whether there is nothing to do on the LAN.
     pub(super) fn is_empty(&self) -> bool {
-        let Self { held, standing_in, announce, defend, ask } = self;
+        let Self { held, standing_in, announce, defend, ask, conflicts: _ } = self;
         held.is_empty()
             && standing_in.is_empty()
             && announce.is_empty()
@@ -39,6 +43,7 @@ impl Outcome {
                 let holding = if is_first { Holding::First } else { Holding::Inherited };
                 self.held.insert(*address, holding);
             }
+            Output::Conflict { address, mac } => _ = self.conflicts.insert(*address, *mac),
             Output::Defend(address) => _ = self.defend.insert(*address),
             Output::Dropped { address, .. } | Output::Yielded { address, .. } => {
                 self.held.insert(*address, Holding::Lost);
@@ -51,8 +56,7 @@ impl Outcome {
             }
             Output::StoodIn(address) => _ = self.standing_in.insert(*address, None),
             // A released address is answered for until another claims it.
-            Output::Conflict { .. }
-            | Output::Kept { .. }
+            Output::Kept { .. }
             | Output::PeerHeard(_)
             | Output::PeerSilent(_)
             | Output::Released { .. }
@@ -91,16 +95,34 @@ pub(super) fn tell(output: &Output) {
             tracing::info!(%address, %holder, %mac, "standing in: its speaker is away");
         }
         Output::StoodIn(address) => tracing::info!(%address, "standing in no more"),
-        Output::Conflict { address, mac } => {
-            tracing::debug!(%address, %mac, "a host that is no speaker uses it too");
-        }
         Output::PeerHeard(peer) => tracing::info!(%peer, "heard"),
         Output::PeerSilent(peer) => tracing::warn!(%peer, "silent"),
         Output::Announce(address) => {
             tracing::warn!(%address, "another node held it too and yields; announcing again");
         }
         Output::Ask { address, mac } => tracing::trace!(%address, %mac, "asking"),
-        Output::Defend(_) | Output::Send { .. } => (),
+        Output::Conflict { .. } | Output::Defend(_) | Output::Send { .. } => (),
+    }
+}
+
+/// Counts it.
+pub(super) fn count(output: &Output, mesh: &metrics::Mesh) {
+    match output {
+        Output::Claimed { why, unheard_for, .. } => mesh.claimed(*why, *unheard_for),
+        Output::Conflict { .. } => mesh.conflict(),
+        Output::Dropped { why, .. } => mesh.dropped(*why),
+        Output::Released { why, .. } => mesh.released(*why),
+        Output::Resumed { .. } => mesh.resumed(),
+        Output::Yielded { .. } => mesh.yielded(),
+        Output::Announce(_)
+        | Output::Ask { .. }
+        | Output::Defend(_)
+        | Output::Kept { .. }
+        | Output::PeerHeard(_)
+        | Output::PeerSilent(_)
+        | Output::Send { .. }
+        | Output::StandIn { .. }
+        | Output::StoodIn(_) => (),
     }
 }
 
