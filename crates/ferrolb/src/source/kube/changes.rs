@@ -140,6 +140,11 @@ where
         Self { api, config, listing, paging, clock, state: State::New }
     }
 
+    /// Lists what is there, whatever is known of it: for what may not be watched.
+    pub(super) fn list_again(&mut self) {
+        self.state = State::New;
+    }
+
     /// The next event. Goes on after an error where that is possible, and at once: pauses are up to
     /// the caller.
     pub(super) async fn next(&mut self) -> Result<Event<K>, Error> {

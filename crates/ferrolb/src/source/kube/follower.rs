@@ -37,6 +37,12 @@ const QUIET: Duration = Duration::from_secs(5);
 /// server is in no state to answer. One that restarts is back before.
 const PATIENCE: u32 = 4;
 
+/// The code of an answer to a request that the service account may not make.
+const FORBIDDEN: u16 = 403;
+
+/// How often what may not be watched is listed. MetalLB's own roles have it so for Pods.
+const LIST_AGAIN: Duration = Duration::from_secs(5);
+
 /// Follows one kind until nobody listens.
 pub(super) async fn run<K, F>(api: Api<K>, config: watcher::Config, read: F, teller: Teller)
 where
@@ -55,7 +61,7 @@ where
 /// Nobody listens any more.
 struct Deaf;
 
-/// The server does not stream lists: they are asked for in pages.
+/// The server does not stream lists, or not to us: they are asked for in pages.
 struct InPages;
 
 /// What is known of an object that is there.
@@ -155,6 +161,11 @@ impl<F> Follower<F> {
             };
             match next {
                 Some(Ok(event)) => self.take(event).await?,
+                Some(Err(error)) if !is_streaming && is_watch_forbidden(&error) => {
+                    tracing::debug!(kind = %self.kind, "it may not be watched, and is listed again");
+                    time::sleep(LIST_AGAIN).await;
+                    changes.list_again();
+                }
                 Some(Err(error)) if !(is_streaming && is_refusal(&error)) => {
                     self.fail(&error).await?;
                 }
@@ -309,9 +320,18 @@ fn gone(kind: Kind, key: &str, service: Option<&str>) -> Seen {
 
 /// Whether the server said that it does not stream lists.
 fn is_refusal(error: &watcher::Error) -> bool {
-    use kube::Error::Api;
-    // What an unknown combination of parameters is answered with.
-    matches!(error, watcher::Error::WatchStartFailed(Api(status)) if matches!(status.code, 400 | 422))
+    // What an unknown combination of parameters is answered with. Who may not watch may list.
+    matches!(refused_watch(error), Some(400 | 422 | FORBIDDEN))
+}
+
+fn is_watch_forbidden(error: &watcher::Error) -> bool {
+    refused_watch(error) == Some(FORBIDDEN)
+}
+
+/// The code with which a watch was refused.
+fn refused_watch(error: &watcher::Error) -> Option<u16> {
+    let watcher::Error::WatchStartFailed(kube::Error::Api(status)) = error else { return None };
+    Some(status.code)
 }
 
 /// What it comes down to: what is around it only says that a request failed.
@@ -371,6 +391,9 @@ fn reason(kind: Kind, error: &watcher::Error) -> Option<Reason> {
 
 #[cfg(test)]
 mod tests {
+    use axum::Router;
+    use axum::http::{StatusCode, Uri};
+    use k8s_openapi::api::core::v1::Namespace;
     use serde_json::{Value, json};
 
     use super::super::raw::Raw;
@@ -488,6 +511,35 @@ mod tests {
             &[],
         ];
         assert_eq!(said, rows);
+    }
+
+    #[test]
+    fn what_may_not_be_watched_is_listed() {
+        let server = Router::new().fallback(async |uri: Uri| {
+            let is_watch = uri.query().is_some_and(|query| query.contains("watch="));
+            let no =
+                json!({"status": "Failure", "code": 403, "message": "no", "reason": "Forbidden"});
+            let list = json!({
+                "apiVersion": "v1", "kind": "NamespaceList",
+                "metadata": {"resourceVersion": "5"}, "items": [{"metadata": {"name": "a"}}],
+            });
+            match is_watch {
+                true => (StatusCode::FORBIDDEN, no.to_string()),
+                false => (StatusCode::OK, list.to_string()),
+            }
+        });
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
+        let seen = runtime.block_on(async {
+            let api: Api<Namespace> = Api::all(kube::Client::new(server, "default"));
+            let (sender, mut receiver) = mpsc::channel(100);
+            let teller = Teller::new(Kind::Namespace, sender, Obstacles::default());
+            let follow = run(api, watcher::Config::default(), |_| Ok(None), teller);
+            match select(pin!(follow), pin!(receiver.recv())).await {
+                Either::Left(((), _)) => None,
+                Either::Right((seen, _)) => seen,
+            }
+        });
+        assert_eq!(seen, Some(Seen::Synced(Kind::Namespace)));
     }
 
     #[test]
