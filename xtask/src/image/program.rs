@@ -39,8 +39,8 @@ pub(super) fn build() -> Result<PathBuf> {
     for argument in LINK.into_iter().chain([script.as_str()]) {
         build.args(["-C", &format!("link-arg={argument}")]);
     }
-    // A panic ends the process, so nothing is ever unwound. These tables are made only where
-    // something asks for them; [`SCRIPT`] leaves out the rest.
+    // A panic ends the process, so nothing is ever unwound. Functions that ask for tables to unwind
+    // them get these all the same, and `SCRIPT` leaves them out.
     build.env("RUSTFLAGS", "-C target-feature=+crt-static -C force-unwind-tables=no");
     step::run("build the image's program", &mut build, "mend the errors above")?;
     let target =
