@@ -339,10 +339,8 @@ fn is_watch_forbidden(error: &watcher::Error) -> bool {
 
 /// The code with which a watch was refused.
 fn refused_watch(error: &watcher::Error) -> Option<u16> {
-    match error {
-        watcher::Error::WatchStartFailed(kube::Error::Api(status)) => Some(status.code),
-        _ => None,
-    }
+    let watcher::Error::WatchStartFailed(kube::Error::Api(status)) = error else { return None };
+    Some(status.code)
 }
 
 /// What it comes down to: what is around it only says that a request failed.
