@@ -5,9 +5,11 @@ use std::process::ExitCode;
 
 use clap::Parser;
 use ferrolb::args::{Args, Command, go};
+use ferrolb::net::memory;
 use ferrolb::{cli, controller, log, speaker, standalone};
 
 fn main() -> ExitCode {
+    memory::use_one_heap();
     let args = Args::parse_from(go::arguments(env::args_os()));
     let log_format = args.log_format.unwrap_or_else(|| args.command.log_format());
     log::start(args.log_level, log_format);

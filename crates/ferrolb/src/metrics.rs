@@ -3,6 +3,8 @@
 //! One set a process, made in its `run`; clones of a set count into the same series. A series of
 //! something that is gone, such as a pool, goes with it.
 
+mod addresses;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::net::IpAddr;
@@ -22,6 +24,8 @@ use proto::mesh::seal::Refused;
 use crate::speaker::mesh::Punctuality;
 use crate::speaker::{Unfit, Verdict};
 
+use self::addresses::Addresses;
+
 /// How long a decision may take, in seconds: from one Service to a whole large cluster.
 const DECISION_BUCKETS: [f64; 8] = [0.000_1, 0.000_5, 0.002, 0.01, 0.05, 0.2, 1.0, 5.0];
 
@@ -29,6 +33,8 @@ const DECISION_BUCKETS: [f64; 8] = [0.000_1, 0.000_5, 0.002, 0.01, 0.05, 0.2, 1.
 #[derive(Clone, Debug)]
 pub struct Process {
     registry: Registry,
+    /// Series that the library would keep in much more room.
+    addresses: Addresses,
     updates: IntCounter,
     update_errors: IntCounter,
     config_loaded: IntGauge,
@@ -56,7 +62,7 @@ pub enum Config {
 }
 
 impl Process {
-    fn new() -> prometheus::Result<Self> {
+    fn new(addresses: Addresses) -> prometheus::Result<Self> {
         let registry = Registry::new();
         let build = gauges("ferrolb_build_info", "The program that runs; always 1.", &["version"])?;
         build.with_label_values(&[env!("CARGO_PKG_VERSION")]).set(1);
@@ -107,6 +113,7 @@ impl Process {
                 )?,
             )?,
             registry,
+            addresses,
         })
     }
 
@@ -142,7 +149,10 @@ impl Process {
     /// All series in the text format of Prometheus.
     pub fn render(&self) -> String {
         // It writes into memory, and each family was checked when it was added.
-        TextEncoder::new().encode_to_string(&self.registry.gather()).unwrap_or_default()
+        let page = TextEncoder::new().encode_to_string(&self.registry.gather());
+        let mut page = page.unwrap_or_default();
+        self.addresses.write(&mut page);
+        page
     }
 }
 
@@ -207,7 +217,7 @@ impl Controller {
     ///
     /// Two metrics have the same name: a defect of ours.
     pub fn new() -> prometheus::Result<Self> {
-        let process = Process::new()?;
+        let process = Process::new(Addresses::default())?;
         let registry = &process.registry;
         let admissions = Opts::new(
             "ferrolb_webhook_requests_total",
@@ -321,21 +331,12 @@ impl Pools {
 #[derive(Clone, Debug)]
 pub struct Speaker {
     process: Process,
-    node: NodeName,
-    announced: IntGaugeVec,
-    requests_received: IntCounterVec,
-    responses_sent: IntCounterVec,
-    gratuitous_sent: IntCounterVec,
     ignored: IntCounterVec,
     send_errors: IntCounterVec,
     unfit: IntGaugeVec,
     data_plane: IntGaugeVec,
     mesh: Mesh,
-    /// What has series.
-    known: Arc<Mutex<Announced>>,
 }
-
-type Announced = BTreeMap<ServiceName, BTreeSet<(Protocol, IpAddr)>>;
 
 /// How an address is announced.
 #[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
@@ -373,14 +374,8 @@ impl Speaker {
     ///
     /// Two metrics have the same name: a defect of ours.
     pub fn new(node: NodeName) -> prometheus::Result<Self> {
-        let process = Process::new()?;
+        let process = Process::new(Addresses::on(node))?;
         let registry = &process.registry;
-        let announced = gauges(
-            "metallb_speaker_announced",
-            "Services being announced from this node. This is desired state, it does not guarantee \
-             that the routing protocols have converged.",
-            &["service", "protocol", "node", "ip"],
-        )?;
         let unfit = gauges(
             "ferrolb_layer2_unfit_addresses",
             "Addresses that this node is a candidate for and cannot answer for, by reason.",
@@ -394,25 +389,7 @@ impl Speaker {
         let by = |name: &str, help: &str, label: &str| {
             added(registry, IntCounterVec::new(Opts::new(name, help), &[label])?)
         };
-        let layer2 = |name: &str, help: &str| {
-            let opts = Opts::new(format!("metallb_layer2_{name}"), help);
-            added(registry, IntCounterVec::new(opts, &["ip"])?)
-        };
         Ok(Self {
-            node,
-            announced: added(registry, announced)?,
-            requests_received: layer2(
-                "requests_received",
-                "Number of layer2 requests received for owned IPs",
-            )?,
-            responses_sent: layer2(
-                "responses_sent",
-                "Number of layer2 responses sent for owned IPs in response to requests",
-            )?,
-            gratuitous_sent: layer2(
-                "gratuitous_sent",
-                "Number of gratuitous layer2 packets sent for owned IPs as a result of failovers",
-            )?,
             ignored: by(
                 "ferrolb_layer2_ignored_frames_total",
                 "Frames of ARP and NDP that were received and led to nothing, by reason.",
@@ -426,7 +403,6 @@ impl Speaker {
             unfit: added(registry, unfit)?,
             data_plane: added(registry, data_plane)?,
             mesh: Mesh::new(registry)?,
-            known: Arc::default(),
             process,
         })
     }
@@ -477,33 +453,13 @@ impl Speaker {
 
     /// Shows what this node announces of a Service now, which may be nothing.
     pub fn announced(&self, service: &ServiceName, now: BTreeSet<(Protocol, IpAddr)>) {
-        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
-        let before = known.remove(service).unwrap_or_default();
-        for at in now.difference(&before) {
-            self.announced.with_label_values(&self.labels(service, *at)).set(1);
-        }
-        for at in before.difference(&now) {
-            // It is an error only if there is no such series, which is what is wanted.
-            let _ = self.announced.remove_label_values(&self.labels(service, *at));
-        }
-        if !now.is_empty() {
-            known.insert(service.clone(), now);
-        }
-    }
-
-    fn labels(&self, service: &ServiceName, (protocol, ip): (Protocol, IpAddr)) -> [String; 4] {
-        [service.to_string(), protocol.to_string(), self.node.to_string(), ip.to_string()]
+        self.process.addresses.announced(service, now);
     }
 
     /// Counts `packets` for an address that this node holds. What was counted stays, as in MetalLB:
     /// addresses come back, and there are no more than pools have.
     pub fn layer2(&self, ip: IpAddr, what: Layer2, packets: u64) {
-        let counters = match what {
-            Layer2::RequestReceived => &self.requests_received,
-            Layer2::ResponseSent => &self.responses_sent,
-            Layer2::GratuitousSent => &self.gratuitous_sent,
-        };
-        counters.with_label_values(&[ip.to_string()]).inc_by(packets);
+        self.process.addresses.count(ip, what, packets);
     }
 
     /// Counts frames that were received and led to nothing.
@@ -607,7 +563,7 @@ mod tests {
             (
                 "another protocol too",
                 &[(Protocol::Bgp, one), (Protocol::Layer2, one)],
-                &["bgp\"}192.0.2.1", "layer2\"}192.0.2.1"],
+                &["layer2\"}192.0.2.1", "bgp\"}192.0.2.1"],
             ),
             ("another address", &[(Protocol::Layer2, two)], &["layer2\"}192.0.2.2"]),
             ("none", &[], &[]),

@@ -142,8 +142,37 @@ fn an_api_server_that_is_overloaded_is_waited_for() {
         text(429, Some(1), "Too many requests, please try again later.\n"),
     );
     trial.suffer("unavailable", |_| true, text(503, None, HTML));
+    trial.suffer("html-later", |_| true, text(503, Some(1), HTML));
     trial.suffer("html", |_| true, text(200, None, HTML));
     trial.suffer("slow", |_| true, Fault::Delay(Duration::from_millis(700)));
+    trial.end();
+}
+
+#[test]
+fn an_api_server_that_says_when_to_ask_again_is_not_asked_before() {
+    lab::require!(kubernetes);
+    let trial = Trial::start(1);
+    let later = Duration::from_secs(6);
+    let body = "Too many requests, please try again later.\n".to_owned();
+    let too_many = Answer { code: 429, retry_after: Some(6), body };
+    trial.gateway.when(|_| true, Fault::Answer(too_many));
+    drop(trial.gateway.take_asked());
+    let begin = Instant::now();
+    trial.gateway.cut_watches();
+    thread::sleep(later * 2 / 3);
+    let asked = trial.gateway.take_asked();
+    let rounds = 1 + begin.elapsed().as_secs() / later.as_secs();
+    trial.gateway.heal();
+    // Pods are followed by two tasks, which may ask the same.
+    let waits = |asked: &&Asked| asked.is_watch() && !asked.is_about("pods");
+    let mut counts: BTreeMap<_, u64> = BTreeMap::new();
+    for one in asked.iter().filter(waits) {
+        *counts.entry((one.from, &one.path, &one.query)).or_default() += 1;
+    }
+    assert!(!counts.is_empty(), "watches that were cut are opened again");
+    let early: Vec<_> = counts.iter().filter(|(_, count)| **count > rounds).collect();
+    assert!(early.is_empty(), "more than {rounds} of {early:?}");
+    trial.suffer("after", |_| false, Fault::Hold);
     trial.end();
 }
 
@@ -200,6 +229,19 @@ fn lists_that_are_old_or_break_off_make_nothing_disappear() {
         .gateway
         .when(is_rest, answer(410, "Expired", "the provided continue parameter is too old"));
     trial.suffer("pages", is_resumed, answer(410, "Expired", "too old resource version"));
+
+    // Neither a watch nor a second page, ever: what is there is listed at once.
+    let gateway = &trial.gateway;
+    gateway.when(Asked::is_streamed_list, answer(400, "BadRequest", "streams no lists"));
+    gateway.when(is_rest, answer(410, "Expired", "the provided continue parameter is too old"));
+    gateway.when(is_resumed, answer(410, "Expired", "too old resource version"));
+    gateway.cut_watches();
+    plane.api().create(SERVICES, &service("at-once", "Cluster")).unwrap();
+    trial.installed.cluster.set_endpoints("at-once", &["a", "b"]).unwrap();
+    let address = trial.installed.cluster.ingress("at-once", LIMIT);
+    let logs = |error| panic!("{error:#}\n{}", trial.installed.logs());
+    trial.wait_announced("at-once", address.unwrap_or_else(logs));
+    gateway.heal();
     assert_kept(&trial.installed, later, probe);
     trial.end();
 }
@@ -294,7 +336,7 @@ fn writes_that_are_refused_or_whose_answer_is_lost_come_to_the_same_result() {
     trial.end();
 }
 
-/// Edits a Service again and again until told to stop.
+/// Edits a Service as often as the API server lets it, until told to stop.
 fn edit(api: &Api, path: &str, what: &str, is_over: &AtomicBool) {
     for number in 0.. {
         if is_over.load(Ordering::Relaxed) {
@@ -313,8 +355,6 @@ fn edit(api: &Api, path: &str, what: &str, is_over: &AtomicBool) {
             }
         };
         api.patch(&path, Patch::Merge, &patch).unwrap();
-        // Faster than any program edits on purpose, and as fast on a fast machine as on a slow one.
-        thread::sleep(EDIT_PAUSE);
     }
 }
 
@@ -344,9 +384,6 @@ fn somebody_who_edits_a_service_all_the_time_neither_hinders_nor_hurries_the_con
     }
     trial.end();
 }
-
-/// Between two edits.
-const EDIT_PAUSE: Duration = Duration::from_millis(50);
 
 const SECRET: &str = "/api/v1/namespaces/metallb-system/secrets/metallb-webhook-cert";
 const WEBHOOKS: &str = "/apis/admissionregistration.k8s.io/v1/validatingwebhookconfigurations/metallb-webhook-configuration";

@@ -15,7 +15,7 @@ use std::time::Duration;
 
 use anyhow::Result;
 use lab::kube::kills::{Outcome, kill_controllers};
-use lab::kube::services::{LIMIT, SERVICES, service};
+use lab::kube::services::{LIMIT, SERVICES, address_of, service};
 use lab::kube::{Cluster, Installation, Installed};
 use lab::{Probe, http};
 use nix::sys::signal::Signal;
@@ -258,6 +258,23 @@ fn a_service_that_cannot_be_served_holds_up_no_other() {
     let Installed { controllers, installation, .. } = &mut installed;
     installation.restart_controller(&mut controllers[0], &[]).unwrap();
     installed.cluster.plane.wait(events, "it says so again", SOON, is_told(2)).unwrap();
+}
+
+#[test]
+fn whoever_deletes_all_pools_gets_the_addresses_back() {
+    lab::require!(kubernetes);
+    let installed = installed(1).unwrap();
+    installed.create("web", "Cluster").unwrap();
+    let (plane, path) = (&installed.cluster.plane, format!("{SERVICES}/web"));
+    plane.delete(POOL).unwrap();
+    let is_bare = |service: &Value| {
+        let annotations = &service["metadata"]["annotations"];
+        address_of(service).is_none() && annotations["metallb.io/ip-allocated-from-pool"].is_null()
+    };
+    // MetalLB's own tests wait a minute.
+    plane.wait(&path, "it has no address any more", Duration::from_secs(60), is_bare).unwrap();
+    installed.configure(RANGE).unwrap();
+    plane.wait(&path, "it has one again", SOON, |web| address_of(web).is_some()).unwrap();
 }
 
 /// Removes two definitions, and with them all objects of their kinds.

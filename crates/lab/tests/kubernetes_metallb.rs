@@ -253,3 +253,32 @@ fn what_a_speaker_of_metallb_announces_is_left_to_it() {
     stop_metallb(&installed, "speaker", "node-b");
     until(&installed, "both are announced", || is_answered(&installed, ours)).unwrap();
 }
+
+#[test]
+fn what_was_made_for_metallb_and_has_no_effect_is_told_at_start() {
+    lab::require!(kubernetes);
+    let mut installed = installed().unwrap();
+    let plane = &installed.cluster.plane;
+    let path = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions/ipaddresspools.metallb.io";
+    let mut definition = plane.get(path).unwrap();
+    let fields = "/spec/versions/0/schema/openAPIV3Schema/properties/spec/properties";
+    let fields = definition.pointer_mut(fields).and_then(Value::as_object_mut).unwrap();
+    fields.remove("drain").unwrap();
+    plane.api().replace(path, &definition).unwrap();
+    let extras = json!({
+        "apiVersion": "v1", "kind": "ConfigMap",
+        "metadata": {"name": "bgpextras", "namespace": "metallb-system"},
+        "data": {"extras": "router bgp 64512\n neighbor 192.0.2.1 password swordfish\n"},
+    });
+    plane.api().put(&extras).unwrap();
+
+    start_controller(&mut installed, &[]);
+    let controller = &installed.controllers[0].process;
+    controller.wait_for_log("the CRD `ipaddresspools.metallb.io` of the cluster", SOON).unwrap();
+    assert!(controller.log().contains("lacks `spec.drain`: "), "{}", controller.log());
+
+    let Installed { speakers, installation, cluster, .. } = &mut installed;
+    speakers[0].process.kill().unwrap();
+    installation.restart_speaker(&mut speakers[0], &cluster.lan.nodes[0], &[]).unwrap();
+    speakers[0].process.wait_for_log("`passwordSecret` of the BGPPeer", SOON).unwrap();
+}

@@ -113,16 +113,18 @@ impl News {
 }
 
 impl fmt::Display for News {
-    /// The message of the Event.
+    /// The message of the Event; MetalLB's words as far as it has some.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Assigned { addresses } => write!(f, "Assigned IP {}", quoted(addresses.iter())),
+            Self::Assigned { addresses } => write!(f, "Assigned IP [{}]", strings(addresses)),
             Self::Added { addresses } => {
-                write!(f, "Assigned additional IP {}", quoted(addresses.iter()))
+                write!(f, "Assigned additional IP {}", strings(addresses))
             }
-            Self::Cleared { service, refusal } => {
-                write!(f, "`{service}` cannot keep what it has: {refusal}")
-            }
+            Self::Cleared { service, refusal } => write!(
+                f,
+                "current IP for \"{service}\" not allowed by config, will attempt for new IP \
+                 assignment: {refusal}"
+            ),
             Self::GivenBack { addresses } => {
                 write!(f, "Released {}, more than it needs", quoted(addresses.iter()))
             }
@@ -130,10 +132,16 @@ impl fmt::Display for News {
                 write!(f, "cannot assign additional IP: pool `{pool}` {obstacle}")
             }
             Self::Refused { service, refusal } => {
-                write!(f, "Failed to allocate IP for `{service}`: {refusal}")
+                write!(f, "Failed to allocate IP for \"{service}\": {refusal}")
             }
         }
     }
+}
+
+/// Addresses as Go prints a list of strings.
+fn strings(addresses: &[IpAddr]) -> String {
+    let quoted: Vec<_> = addresses.iter().map(|address| format!("\"{address}\"")).collect();
+    quoted.join(" ")
 }
 
 /// Decides about one Service and books what it has from now on.

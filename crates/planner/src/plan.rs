@@ -5,6 +5,7 @@ mod diff;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::net::IpAddr;
+use std::sync::Arc;
 
 use ipnet::IpNet;
 
@@ -35,8 +36,11 @@ pub struct Plan {
 /// Who may answer for one address on the LAN.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Candidacy {
-    /// Services at the address; more than one when it is shared.
-    pub services: BTreeSet<ServiceName>,
+    /// Services at the address in the order of their names; more than one when it is shared.
+    ///
+    /// A shared slice instead of a set: there is one for each address, it is nearly always of one
+    /// name, and a set allocates for eleven.
+    pub services: Arc<[ServiceName]>,
     /// Candidates, the preferred one first: score, then sha256 of `node#address`.
     pub order: Order,
     /// On which interfaces this node answers if it holds the address.
@@ -118,7 +122,7 @@ impl fmt::Display for Route {
 
 impl fmt::Display for Candidacy {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (services, order) = (joined(&self.services), joined(self.order.iter()));
+        let (services, order) = (joined(self.services.iter()), joined(self.order.iter()));
         write!(f, "{services} order {order} on {}", self.interfaces)
     }
 }

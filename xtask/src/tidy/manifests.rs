@@ -32,17 +32,17 @@ struct Metadata {
 }
 
 #[derive(Deserialize)]
-struct Package {
-    name: String,
+pub(super) struct Package {
+    pub(super) name: String,
     manifest_path: String,
-    dependencies: Vec<Dependency>,
+    pub(super) dependencies: Vec<Dependency>,
 }
 
 #[derive(Deserialize)]
-struct Dependency {
-    name: String,
+pub(super) struct Dependency {
+    pub(super) name: String,
     /// `dev` or `build`; a plain dependency has none.
-    kind: Option<String>,
+    pub(super) kind: Option<String>,
     /// Set for crates of this repository.
     path: Option<String>,
 }
@@ -57,10 +57,15 @@ pub(super) fn metadata() -> Result<String> {
     String::from_utf8(output.stdout).context("reading what `cargo metadata` says")
 }
 
-pub(super) fn check(tree: &Tree, metadata: &str) -> Result<Vec<Finding>> {
+/// The crates that cargo told of.
+pub(super) fn packages(metadata: &str) -> Result<Vec<Package>> {
     let Metadata { packages } =
         serde_json::from_str(metadata).context("reading what `cargo metadata` says")?;
-    Ok(packages.iter().flat_map(|package| check_package(tree, package)).collect())
+    Ok(packages)
+}
+
+pub(super) fn check(tree: &Tree, metadata: &str) -> Result<Vec<Finding>> {
+    Ok(packages(metadata)?.iter().flat_map(|package| check_package(tree, package)).collect())
 }
 
 fn check_package(tree: &Tree, package: &Package) -> Vec<Finding> {

@@ -10,6 +10,7 @@
 //! | [`purity`] | what decisions and protocols may not touch; where clocks and `unsafe` may be |
 //! | [`modules`] | every Rust file is part of a crate |
 //! | [`manifests`] | which crate may depend on what |
+//! | [`locks`] | the second `Cargo.lock` is fresh |
 //! | [`text`] | rules for every text file |
 //! | [`docs`] | links, `ARCHITECTURE.md`, `CHANGELOG.md` |
 
@@ -22,6 +23,7 @@ use crate::workspace::root;
 use tree::Tree;
 
 mod docs;
+mod locks;
 mod manifests;
 mod modules;
 mod purity;
@@ -84,7 +86,9 @@ fn findings() -> Result<Vec<Finding>> {
     let mut findings: Vec<Finding> = tree.texts().flat_map(text::check).collect();
     findings.extend(modules::check(&tree));
     findings.extend(docs::check(&tree));
-    findings.extend(manifests::check(&tree, &manifests::metadata()?)?);
+    let metadata = manifests::metadata()?;
+    findings.extend(manifests::check(&tree, &metadata)?);
+    findings.extend(locks::check(&tree, &metadata)?);
     for (path, text) in tree.rust() {
         match scan::scan(text) {
             Ok(scan) => {

@@ -45,7 +45,7 @@ const CLOCK: &str = "crates/ferrolb/src/net/clock.rs";
 const WAITING: [&str; 7] = [
     "crates/ferrolb/src/controller/",
     "crates/ferrolb/src/k8s/l2_status/writer.rs",
-    "crates/ferrolb/src/rivals/mod.rs",
+    "crates/ferrolb/src/rivals/follower.rs",
     "crates/ferrolb/src/source/",
     "crates/ferrolb/src/speaker/",
     "crates/ferrolb/src/standalone.rs",

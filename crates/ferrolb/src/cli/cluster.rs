@@ -19,7 +19,7 @@ use serde_json::Value;
 use crate::api::{
     BFDProfile, BGPAdvertisement, BGPPeer, Community, IPAddressPool, L2Advertisement,
 };
-use crate::k8s::client;
+use crate::k8s::{client, definitions, pages};
 use crate::rivals::{Component, Known, seen_from_outside};
 use crate::source::document::{Fault, FileProblem};
 use crate::source::object::{self, Object};
@@ -79,7 +79,7 @@ impl Cluster {
 
     pub(super) async fn client(&self) -> Result<Client> {
         let context = self.context.as_deref();
-        Ok(client::connect_to(self.kubeconfig.as_deref(), context).await?.0)
+        client::connect_to(self.kubeconfig.as_deref(), context).await
     }
 }
 
@@ -103,6 +103,7 @@ impl Found {
         found.add::<BFDProfile>(client, Some(namespace)).await?;
         found.add::<Community>(client, Some(namespace)).await?;
         found.add_secrets(client, namespace).await?;
+        found.notes.extend(definitions::lacking(client).await?);
         found.add_speakers(client, namespace).await?;
         if found.speakers.is_none() {
             found.notes.push(format!(
@@ -191,18 +192,10 @@ pub(super) async fn list<K>(api: &Api<K>, kind: &str) -> Result<Option<Vec<K>>>
 where
     K: Clone + std::fmt::Debug + serde::de::DeserializeOwned,
 {
-    let mut objects = Vec::new();
-    let mut page = ListParams::default().limit(PAGE);
-    loop {
-        let found = match api.list(&page).await {
-            Err(kube::Error::Api(status)) if status.code == 404 => return Ok(None),
-            found => found.with_context(|| format!("listing objects of the kind {kind}"))?,
-        };
-        objects.extend(found.items);
-        match found.metadata.continue_.filter(|token| !token.is_empty()) {
-            Some(token) => page = page.continue_token(&token),
-            None => return Ok(Some(objects)),
-        }
+    let page = ListParams::default().limit(PAGE);
+    match pages::all(page, async |page| api.list(&page).await, Some).await {
+        Err(kube::Error::Api(status)) if status.code == 404 => Ok(None),
+        found => found.with_context(|| format!("listing objects of the kind {kind}")).map(Some),
     }
 }
 

@@ -1,9 +1,13 @@
 //! A small cluster for tests: nodes a and b, one Service, and what announces it.
 
+use std::fs;
 use std::num::NonZeroU32;
+use std::path::Path;
 
 use planner::facts::Facts;
 use planner::facts::bgp::{BgpAdvertisement, Community, Peer, PeerAddress, RemoteAsn};
+use serde::Serialize;
+use serde_json::Value;
 
 use crate::parse;
 use crate::source::files;
@@ -42,10 +46,49 @@ endpoints:
   - {addresses: [10.244.1.2], nodeName: a}
 ";
 
+/// Checks that the example on a page of the reference is `printed`, or makes it so with `UPDATE=1`.
+pub(super) fn check_reference(page: &str, printed: &impl Serialize) {
+    let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/reference");
+    let file = directory.join(page);
+    let text = fs::read_to_string(&file).unwrap();
+    let (head, rest) = text.split_once("```json\n").unwrap();
+    let (_, tail) = rest.split_once("```\n").unwrap();
+    let printed = serde_json::to_string_pretty(printed).unwrap();
+    let fresh = format!("{head}```json\n{printed}\n```\n{tail}");
+    if std::env::var_os("UPDATE").is_some_and(|value| value == "1") {
+        fs::write(file, fresh).unwrap();
+    } else {
+        assert_eq!(text, fresh, "run UPDATE=1 cargo test");
+    }
+}
+
+/// Checks that a page of the reference has a row for each key of what is printed, at any depth.
+pub(super) fn check_keys(page: &str, printed: &impl Serialize) {
+    let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/reference");
+    let text = fs::read_to_string(directory.join(page)).unwrap();
+    let (prose, _) = text.split_once("```json").unwrap();
+    let mut left = vec![serde_json::to_value(printed).unwrap()];
+    while let Some(value) = left.pop() {
+        match value {
+            Value::Object(object) => {
+                for (key, value) in object {
+                    assert!(
+                        prose.contains(&format!("`{key}`")),
+                        "{page} does not say what `{key}` is"
+                    );
+                    left.push(value);
+                }
+            }
+            Value::Array(items) => left.extend(items),
+            Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => (),
+        }
+    }
+}
+
 /// What manifests say.
 pub(super) fn facts(manifests: &str) -> Facts {
     let directory = tempfile::tempdir().unwrap();
-    std::fs::write(directory.path().join("all.yaml"), manifests).unwrap();
+    fs::write(directory.path().join("all.yaml"), manifests).unwrap();
     parse::facts(&files::read(directory.path()).objects).facts
 }
 

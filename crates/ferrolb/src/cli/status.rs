@@ -23,6 +23,7 @@ use super::given::EXIT_PROBLEMS;
 use super::plan::Output;
 use super::table::table;
 use crate::api::{ConfigurationResult, ConfigurationState, ServiceBGPStatus, ServiceL2Status};
+use crate::k8s::definitions::lacking;
 
 /// The annotation that names the pool of a Service's addresses.
 const POOL: &str = "metallb.io/ip-allocated-from-pool";
@@ -90,7 +91,8 @@ impl Seen {
             bgp: bgp.unwrap_or_default(),
             configurations: configurations.unwrap_or_default(),
             lease: leases.get_opt(LEASE).await.context("reading the Lease of the controllers")?,
-            notes: Beside::of(client, namespace, &pods).await?.notes,
+            notes: [Beside::of(client, namespace, &pods).await?.notes, lacking(client).await?]
+                .concat(),
         })
     }
 }
@@ -215,14 +217,19 @@ fn service(service: &Service) -> Option<(ServiceName, ServiceStatus)> {
 fn configuration(state: &ConfigurationState) -> Configuration {
     let status = state.status.clone().unwrap_or_default();
     // Those of MetalLB are about settings, and their messages are errors.
-    let is_warning =
-        |it: &&Condition| it.status == "False" && !it.type_.ends_with("ReconcilerValid");
-    let warnings = status.conditions.iter().filter(is_warning);
+    let bad = status.conditions.iter().filter(|it| it.status == "False");
+    let (of_settings, others): (Vec<_>, Vec<&Condition>) =
+        bad.partition(|it| it.type_.ends_with("ReconcilerValid"));
+    let messages = of_settings.iter().map(|it| it.message.as_str());
+    // The summary has the first problem alone.
+    let errors: Vec<_> = messages.filter(|message| !message.is_empty()).collect();
+    let errors = if errors.is_empty() { vec![status.error_summary.as_str()] } else { errors };
+    let errors = errors.iter().flat_map(|message| message.lines()).map(str::to_owned).collect();
     Configuration {
-        warnings: warnings.map(|it| format!("{}: {}", it.type_, it.message)).collect(),
+        errors,
+        warnings: others.iter().map(|it| format!("{}: {}", it.type_, it.message)).collect(),
         component: state.metadata.name.clone().unwrap_or_default(),
         result: status.result,
-        errors: status.error_summary.lines().map(str::to_owned).collect(),
     }
 }
 

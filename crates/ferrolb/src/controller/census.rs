@@ -7,11 +7,12 @@
 use std::collections::BTreeMap;
 
 use k8s_openapi::api::core::v1::Service;
-use kube::api::{Api, ListParams};
+use kube::api::{Api, ListParams, PartialObjectMeta};
 use kube::{Client, ResourceExt as _};
 use planner::names::ServiceName;
 
 use super::desk::Desk;
+use crate::k8s::pages;
 
 /// How many Services are listed at once.
 const PAGE: u32 = 1000;
@@ -30,20 +31,16 @@ impl Census {
     /// The API server did not answer.
     pub(super) async fn take(client: Client) -> kube::Result<Self> {
         let services: Api<Service> = Api::all(client);
-        let mut params = ListParams::default().fields("spec.type=LoadBalancer").limit(PAGE);
-        let mut unseen = BTreeMap::new();
-        loop {
-            let page = services.list_metadata(&params).await?;
-            for service in &page {
-                let name =
-                    ServiceName::new(service.namespace().unwrap_or_default(), service.name_any());
-                unseen.insert(name, service.resource_version().unwrap_or_default());
-            }
-            match page.metadata.continue_.filter(|token| !token.is_empty()) {
-                Some(token) => params = params.continue_token(&token),
-                None => return Ok(Self { unseen }),
-            }
-        }
+        let services = &services;
+        let params = ListParams::default().fields("spec.type=LoadBalancer").limit(PAGE);
+        let list = async move |page| services.list_metadata(&page).await;
+        let version = |service: PartialObjectMeta<Service>| {
+            let name =
+                ServiceName::new(service.namespace().unwrap_or_default(), service.name_any());
+            Some((name, service.resource_version().unwrap_or_default()))
+        };
+        let versions = pages::all(params, list, version).await?;
+        Ok(Self { unseen: versions.into_iter().collect() })
     }
 
     /// Whether the desk has seen all of them.

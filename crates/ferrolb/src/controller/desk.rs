@@ -19,6 +19,7 @@ use planner::converge::{self, Convergence, Decision, News};
 use planner::facts::{Change, Facts, Service};
 use planner::ledger::{Claim, Ledger};
 use planner::names::{PoolName, ServiceName};
+use planner::reason::Refusal;
 use planner::usage::{self, Usage};
 
 use super::shelf::{Freshness, Shelf};
@@ -40,6 +41,7 @@ pub(super) struct Desk {
     told: BTreeMap<ServiceName, u64>,
     agenda: Agenda,
     charge: Charge,
+    orphans: Orphans,
 }
 
 /// What a Service should show and does not.
@@ -71,6 +73,16 @@ enum Charge {
     #[default]
     Follows,
     Leads,
+}
+
+/// What becomes of addresses while there is no pool at all.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub(super) enum Orphans {
+    /// Services keep them.
+    #[default]
+    Leave,
+    /// They are taken away: there is no pool because none is wanted.
+    Clear,
 }
 
 impl Desk {
@@ -147,6 +159,12 @@ impl Desk {
             | Change::IgnoreExcludeLabel(_)
             | Change::Rival(_, _) => (),
         }
+    }
+
+    /// Says what becomes of addresses while there is no pool.
+    pub(super) fn without_pools(&mut self, orphans: Orphans) {
+        self.agenda.everything |= orphans == Orphans::Clear && self.orphans == Orphans::Leave;
+        self.orphans = orphans;
     }
 
     /// Starts to decide, from what Services show.
@@ -229,6 +247,11 @@ impl Desk {
         self.shelf.uid(name)
     }
 
+    /// Whether `service` is the one that is known by this name, not one that was made anew.
+    pub(super) fn is_same(&self, name: &ServiceName, service: &core::Service) -> bool {
+        self.shelf.is_same(name, service)
+    }
+
     /// Whether a Service is known in this version or a later one, or none is left of it.
     pub(super) fn knows(&self, name: &ServiceName, version: &str) -> bool {
         self.shelf.knows(name, version)
@@ -300,8 +323,13 @@ impl Desk {
         convergence: Convergence,
         all_news: &mut Vec<(ServiceName, News)>,
     ) {
-        let Convergence { decision, news, .. } = convergence;
+        let Convergence { decision, mut news, .. } = convergence;
         match decision {
+            Decision::Leave if self.orphans == Orphans::Clear => {
+                let (service, refusal) = (name.clone(), Refusal::NoPools);
+                news.push(News::Refused { service, refusal });
+                self.want(name, None);
+            }
             Decision::Keep(wanted) | Decision::Give(wanted) => self.want(name, Some(wanted)),
             Decision::Clear | Decision::Wait => self.want(name, None),
             Decision::Leave => self.forget_intent(name),

@@ -4,14 +4,20 @@
 //! | --- | --- |
 //! | `desk` | the decisions, and what has to be written: values in, values out |
 //! | `shelf` | Services as the API server has them |
+//! | `last_pool` | whether there is no pool because somebody wants none |
+//! | `attempts` | when a Service is written, and when it is looked at first |
+//! | `requests` | what is asked of the API server |
 //! | `office` | the loop: watches in, writes out |
 //! | `leadership` | which of several controllers decides |
 //! | `census` | what a new leader has to have seen before it decides |
 
+mod attempts;
 mod census;
 mod desk;
+mod last_pool;
 mod leadership;
 mod office;
+mod requests;
 mod shelf;
 
 use std::process::ExitCode;
@@ -28,7 +34,7 @@ use crate::http::{self, tls};
 use crate::k8s::events::Recorder;
 use crate::k8s::retry::chance;
 use crate::k8s::webhook::{self, Webhooks};
-use crate::k8s::{client, memberlist_secret};
+use crate::k8s::{client, definitions, memberlist_secret};
 use crate::metrics;
 use crate::net::clock::Clock;
 use crate::rivals::{self, Component, Me};
@@ -99,6 +105,7 @@ async fn give_addresses(
     let seen = follow(client.clone(), &scope);
     let leadership = Leadership::start(client.clone(), namespace, identity, clock);
     let recorder = Recorder::start(client.clone(), COMPONENT);
+    tokio::spawn(definitions::warn(client.clone()));
     let secret = make_secret(args, &client, namespace);
     let permit = leadership.permit();
     let means = Means { client: client.clone(), permit, recorder, clock, metrics };

@@ -8,7 +8,6 @@ use std::time::Duration;
 use futures_util::future::BoxFuture;
 use futures_util::stream::{FuturesUnordered, StreamExt as _};
 use k8s_openapi::api::core::v1 as core;
-use kube::api::{Api, PostParams};
 use kube::{Client, Error};
 use planner::converge::News;
 use planner::names::{PoolName, ServiceName};
@@ -16,12 +15,13 @@ use proto::time::earliest;
 use tokio::sync::{mpsc, watch};
 use tokio::time;
 
+use super::attempts::{Attempts, Step};
 use super::census::Census;
-use super::desk::Desk;
+use super::desk::{Desk, Orphans};
+use super::last_pool::LastPool;
 use super::leadership::Permit;
+use super::requests::{Answer, Failure, count_services, look_at, write_pool, write_service};
 use super::shelf::Freshness;
-use crate::api::IPAddressPool;
-use crate::k8s::client::WRITE_TIMEOUT;
 use crate::k8s::configuration_state::{Component, Report, Reporter};
 use crate::k8s::events::{EventType, Recorder};
 use crate::k8s::own_pod::own_pod;
@@ -34,7 +34,7 @@ use crate::net::clock::Clock;
 use crate::parse::live::Live;
 use crate::parse::{Problem, Warning};
 use crate::rivals::{self, Me};
-use crate::source::kube::{Scope, Seen, StatusObject};
+use crate::source::kube::{Kind, Scope, Seen, StatusObject};
 use crate::source::object::{Object, ObjectName};
 use crate::told::Told;
 
@@ -57,13 +57,14 @@ pub(super) struct Office {
     live: Live,
     desk: Desk,
     pools: PoolStatuses,
+    last_pool: LastPool,
     stage: Stage,
     /// How often Services were counted.
     counts: u64,
     /// A MetalLB beside us, once that is known.
     rivals: Option<rivals::Known>,
     warning: rivals::Warning,
-    backoff: Backoff<ServiceName>,
+    attempts: Attempts,
     /// Services whose addresses somebody else takes away again.
     undone: Backoff<ServiceName>,
     /// What is told about Services once they are written.
@@ -104,24 +105,6 @@ enum Stage {
     Leading(u64),
 }
 
-/// The answer to a request.
-enum Answer {
-    Service(ServiceName, Result<Box<core::Service>, Failure>),
-    Pool(Result<Box<IPAddressPool>, Failure>),
-    /// The Services, by the number of the count.
-    Counted(u64, kube::Result<Census>),
-}
-
-/// Why a write was not carried out, as far as is known.
-enum Failure {
-    /// The lease was lost meanwhile.
-    NotInCharge,
-    /// There was no answer in time.
-    NoAnswer,
-    /// The API server refused it.
-    Refused(Error),
-}
-
 impl Office {
     /// For the Services that `me` serves, from what `scope` follows.
     pub(super) fn new(me: Me, scope: &Scope, means: Means) -> Self {
@@ -134,10 +117,11 @@ impl Office {
             live: Live::new(&me.class, scope),
             desk: Desk::default(),
             pools: PoolStatuses::default(),
+            last_pool: LastPool::default(),
             stage: Stage::Following,
             counts: 0,
             rivals: None,
-            backoff: Backoff::default(),
+            attempts: Attempts::default(),
             undone: Backoff::default(),
             untold: BTreeMap::new(),
             requests: FuturesUnordered::new(),
@@ -192,15 +176,21 @@ impl Office {
                 Seen::Service(name, service) => self.see(name.clone(), service.clone()),
                 Seen::Put(Object::IPAddressPool(pool)) => {
                     let name = PoolName(pool.metadata.name.clone().unwrap_or_default());
+                    self.last_pool.see(name.clone());
                     self.pools.see(name, Some(pool.clone()));
                     self.live.take(&seen);
                 }
                 Seen::Gone(name) if name.kind == "IPAddressPool" => {
-                    self.pools.see(PoolName(name.name.clone()), None);
+                    let pool = PoolName(name.name.clone());
+                    self.last_pool.gone(&pool, self.clock.now());
+                    self.pools.see(pool, None);
                     self.live.take(&seen);
                 }
                 Seen::Unavailable(kind, cause) => {
                     tracing::warn!(%kind, "nothing is changed because of it: {cause}");
+                    if *kind == Kind::IPAddressPool {
+                        self.last_pool.unknown();
+                    }
                     self.live.take(&seen);
                 }
                 Seen::Status(object) => {
@@ -230,7 +220,7 @@ impl Office {
             self.undone.failed(&name, self.clock.now(), chance());
         }
         if service.is_none() {
-            self.backoff.succeeded(&name);
+            self.attempts.ended(&name);
             self.undone.succeeded(&name);
             self.untold.remove(&name);
             if let Stage::CatchingUp(_, census) = &mut self.stage {
@@ -286,10 +276,10 @@ impl Office {
         let findings = findings.filter(|finding| finding.object.kind == "Service").cloned();
         for finding in self.complaints.news(findings) {
             let message = words(&finding);
-            let ObjectName { namespace, name, .. } = finding.object;
+            let ObjectName { namespace, name, .. } = finding.object.clone();
             let name = ServiceName::new(namespace.unwrap_or_default(), name);
             let about = Reference::service(&name, self.desk.uid(&name));
-            self.recorder.tell(&about, EventType::Warning, "LoadBalancerFailed", message);
+            self.recorder.tell(&about, EventType::Warning, label(&finding.field), message);
         }
     }
 
@@ -345,27 +335,21 @@ impl Office {
     }
 
     fn count(&mut self, term: u64, pause: Duration) -> Stage {
-        let client = self.client.clone();
         self.counts += 1;
-        let count = self.counts;
-        self.requests.push(Box::pin(async move {
-            time::sleep(pause).await;
-            let census = time::timeout(WRITE_TIMEOUT, Census::take(client)).await;
-            Answer::Counted(
-                count,
-                census.unwrap_or_else(|_| {
-                    Err(Error::ReadEvents(std::io::ErrorKind::TimedOut.into()))
-                }),
-            )
-        }));
+        let count = count_services(self.client.clone(), self.counts, pause);
+        self.requests.push(Box::pin(count));
         Stage::Counting(term)
     }
 
     fn decide(&mut self) {
+        let begin = self.clock.now();
+        self.desk.without_pools(match self.last_pool.is_given_up(begin) {
+            true => Orphans::Clear,
+            false => Orphans::Leave,
+        });
         if !matches!(self.stage, Stage::Leading(_)) || !self.desk.is_due() {
             return;
         }
-        let begin = self.clock.now();
         let decided = self.desk.decide();
         self.metrics.process().decided(self.clock.now() - begin);
         for (name, news) in decided {
@@ -388,14 +372,14 @@ impl Office {
         let now = self.clock.now();
         let free = WRITES.saturating_sub(self.requests.len());
         if free > 0 {
-            let backoffs = [&self.backoff, &self.undone];
-            let is_waiting =
-                |name: &ServiceName| backoffs.iter().any(|backoff| backoff.is_waiting(name, now));
-            let ready = self.desk.ready().filter(|name| !is_waiting(name));
-            for name in ready.take(free).cloned().collect::<Vec<_>>() {
-                let Some(write) = self.desk.begin(&name) else { continue };
-                let write = write_service(self.client.clone(), self.permit.clone(), name, write);
-                self.requests.push(Box::pin(write));
+            let step = |name: &ServiceName| match self.undone.is_waiting(name, now) {
+                true => Step::Wait,
+                false => self.attempts.step(name, now),
+            };
+            let ready = self.desk.ready().map(|name| (name, step(name)));
+            let ready = ready.filter(|(_, step)| *step != Step::Wait).take(free);
+            for (name, step) in ready.map(|(name, step)| (name.clone(), step)).collect::<Vec<_>>() {
+                self.start(name, step);
             }
         }
         if let Some(pool) = self.pools.next(now) {
@@ -407,11 +391,29 @@ impl Office {
         }
     }
 
+    /// Starts what is to be done for a Service.
+    fn start(&mut self, name: ServiceName, step: Step) {
+        let client = self.client.clone();
+        match step {
+            Step::Wait => (),
+            Step::Look => {
+                self.attempts.looking(&name);
+                self.requests.push(Box::pin(look_at(client, name)));
+            }
+            Step::Write => {
+                let Some(service) = self.desk.begin(&name) else { return };
+                let write = write_service(client, self.permit.clone(), name, service);
+                self.requests.push(Box::pin(write));
+            }
+        }
+    }
+
     /// How long there is nothing to do if nothing happens.
     fn pause(&self) -> Duration {
         let now = self.clock.now();
-        let retry = earliest([self.backoff.deadline(now), self.undone.deadline(now)]);
-        let deadline = earliest([retry, self.pools.deadline()]);
+        let retry = earliest([self.attempts.deadline(now), self.undone.deadline(now)]);
+        let own = earliest([self.pools.deadline(), self.last_pool.deadline(now)]);
+        let deadline = earliest([retry, own]);
         self.clock.until(deadline).unwrap_or(Duration::from_secs(60))
     }
 
@@ -421,6 +423,11 @@ impl Office {
             Answer::Service(name, Err(failure)) => {
                 self.desk.written(&name, None);
                 self.service_failed(&name, &failure);
+            }
+            Answer::Looked(name, Ok(service)) => self.service_looked_at(name, *service),
+            Answer::Looked(name, Err(error)) => {
+                tracing::debug!("{name}: cannot be read, and is tried again: {error}");
+                self.attempts.failed(&name, self.clock.now(), chance());
             }
             Answer::Pool(pool) => {
                 if let Err(Failure::Refused(error)) = &pool {
@@ -450,7 +457,7 @@ impl Office {
     fn service_written(&mut self, name: ServiceName, mut service: core::Service) {
         self.metrics.process().update(Update::Taken);
         service.metadata.managed_fields = None;
-        self.backoff.succeeded(&name);
+        self.attempts.ended(&name);
         let about = Reference::from(&service);
         for key in service_status::deprecated(&service) {
             let message = format!("Service uses deprecated annotation {key}");
@@ -465,22 +472,28 @@ impl Office {
         }
     }
 
+    /// Takes in a Service that was read because somebody else writes it. One that was made anew by
+    /// the same name meanwhile is left to the watch, which shows that the other is gone.
+    fn service_looked_at(&mut self, name: ServiceName, mut service: core::Service) {
+        self.attempts.looked(&name);
+        service.metadata.managed_fields = None;
+        if self.desk.is_same(&name, &service) {
+            self.see(name, Some(Arc::new(service)));
+            self.understand();
+        }
+    }
+
     fn service_failed(&mut self, name: &ServiceName, failure: &Failure) {
         self.metrics.process().update(Update::Failed);
         let now = self.clock.now();
-        match failure {
-            Failure::Refused(Error::Api(status)) if status.code == 409 => {
-                self.backoff.outrun(name, now, chance());
-            }
-            Failure::NotInCharge | Failure::NoAnswer | Failure::Refused(_) => {
-                self.backoff.failed(name, now, chance());
-            }
+        match failure.is_conflict() {
+            true => self.attempts.lost(name, now, chance()),
+            false => self.attempts.failed(name, now, chance()),
         }
         match failure {
             Failure::NotInCharge => (),
             Failure::NoAnswer => tracing::warn!("{name}: no answer to the write of its status"),
             Failure::Refused(Error::Api(status)) if matches!(status.code, 404 | 409) => {
-                // The watch shows the Service as it is now.
                 tracing::debug!("{name}: has changed while its status was written");
             }
             Failure::Refused(error) => {
@@ -488,6 +501,11 @@ impl Office {
             }
         }
     }
+}
+
+/// The reason of an Event about what is wrong with a field of a Service, by MetalLB's words.
+fn label(field: &str) -> &'static str {
+    if field == "spec.clusterIPs" { "not enough clusterips" } else { "LoadBalancerFailed" }
 }
 
 /// How an Event says what is wrong.
@@ -506,39 +524,4 @@ fn tell(recorder: &Recorder, name: &ServiceName, uid: &str, news: &News) {
     let event_type = if news.is_warning() { EventType::Warning } else { EventType::Normal };
     let about = Reference::service(name, uid);
     recorder.tell(&about, event_type, news.label(), news.to_string());
-}
-
-async fn write_service(
-    client: Client,
-    permit: Permit,
-    name: ServiceName,
-    service: core::Service,
-) -> Answer {
-    let services: Api<core::Service> = Api::namespaced(client, &name.namespace);
-    let params = PostParams::default();
-    let written = services.replace_status(&name.name, &params, &service);
-    let answer = send(&permit, written).await;
-    Answer::Service(name, answer.map(Box::new))
-}
-
-async fn write_pool(client: Client, permit: Permit, pool: IPAddressPool) -> Answer {
-    let namespace = pool.metadata.namespace.clone().unwrap_or_default();
-    let name = pool.metadata.name.clone().unwrap_or_default();
-    let pools: Api<IPAddressPool> = Api::namespaced(client, &namespace);
-    let params = PostParams::default();
-    Answer::Pool(send(&permit, pools.replace_status(&name, &params, &pool)).await.map(Box::new))
-}
-
-/// Writes if this process is still in charge at this very moment.
-async fn send<T>(
-    permit: &Permit,
-    write: impl Future<Output = kube::Result<T>>,
-) -> Result<T, Failure> {
-    if permit.term().is_none() {
-        return Err(Failure::NotInCharge);
-    }
-    match time::timeout(WRITE_TIMEOUT, write).await {
-        Ok(answer) => answer.map_err(Failure::Refused),
-        Err(_) => Err(Failure::NoAnswer),
-    }
 }

@@ -36,8 +36,13 @@ pub enum Report {
     Unknown,
     /// All of them are in use.
     Valid,
-    /// What is wrong with them, one problem a line.
-    Invalid(String),
+    /// Something is wrong with them.
+    Invalid {
+        /// The first problem: MetalLB finds no more than one, and its tests compare it whole.
+        first: String,
+        /// All problems, one a line.
+        all: String,
+    },
 }
 
 impl Report {
@@ -45,10 +50,9 @@ impl Report {
     pub fn of<'a>(problems: impl IntoIterator<Item = &'a Problem>) -> Self {
         let line = |one: &Problem| format!("configuration error: {}", sentence(one));
         let lines: Vec<_> = problems.into_iter().map(line).collect();
-        if lines.is_empty() {
-            return Self::Valid;
-        }
-        Self::Invalid(lines.join("\n").chars().take(LONGEST_MESSAGE).collect())
+        let Some(first) = lines.first() else { return Self::Valid };
+        let short = |text: &str| text.chars().take(LONGEST_MESSAGE).collect();
+        Self::Invalid { first: short(first), all: short(&lines.join("\n")) }
     }
 }
 
@@ -220,14 +224,14 @@ fn object(component: &Component, owner: &OwnerReference) -> Value {
 /// The status alone.
 fn status(component: &Component, wanted: &Wanted, now: Timestamp) -> Value {
     let Wanted { report, remarks, .. } = wanted;
-    let (result, summary) = match report {
-        Report::Unknown => (ConfigurationResult::Unknown, ""),
-        Report::Valid => (ConfigurationResult::Valid, ""),
-        Report::Invalid(message) => (ConfigurationResult::Invalid, message.as_str()),
+    let (result, summary, message) = match report {
+        Report::Unknown => (ConfigurationResult::Unknown, "", ""),
+        Report::Valid => (ConfigurationResult::Valid, "", ""),
+        Report::Invalid { first, all } => (ConfigurationResult::Invalid, &**first, &**all),
     };
     let (status, reason) = match report {
         Report::Unknown | Report::Valid => ("True", "Reconciled"),
-        Report::Invalid(_) => ("False", "ConfigurationError"),
+        Report::Invalid { .. } => ("False", "ConfigurationError"),
     };
     let condition = |about: &str, status: &str, reason: &str, message: &str| Condition {
         type_: about.to_owned(),
@@ -239,8 +243,8 @@ fn status(component: &Component, wanted: &Wanted, now: Timestamp) -> Value {
     };
     let mut conditions = match report {
         Report::Unknown => Vec::new(),
-        Report::Valid | Report::Invalid(_) => {
-            vec![condition(condition_type(component), status, reason, summary)]
+        Report::Valid | Report::Invalid { .. } => {
+            vec![condition(condition_type(component), status, reason, message)]
         }
     };
     conditions.extend(remarks.iter().map(|remark| {
@@ -264,7 +268,10 @@ mod tests {
     #[test]
     fn what_is_written_is_what_metallb_writes() {
         let speaker = Component::Speaker("n1".to_owned());
-        let invalid = Report::Invalid("configuration error: a\nconfiguration error: b".to_owned());
+        let invalid = Report::Invalid {
+            first: "configuration error: a".to_owned(),
+            all: "configuration error: a\nconfiguration error: b".to_owned(),
+        };
         let rows = [
             (&speaker, Report::Unknown, "Unknown", json!([])),
             (
@@ -296,6 +303,11 @@ mod tests {
                 .collect();
             assert_eq!(written["status"]["result"], result, "{report:?}");
             assert_eq!(Value::Array(fields), condition, "{report:?}");
+            let summary = match &report {
+                Report::Invalid { first, .. } => first,
+                Report::Unknown | Report::Valid => "",
+            };
+            assert_eq!(written["status"]["errorSummary"], summary, "{report:?}");
         }
     }
 
@@ -354,14 +366,70 @@ mod tests {
         };
         assert_eq!(Report::of([]), Report::Valid);
         let two = [problem("one"), problem("two")];
-        let want = "configuration error: BGPPeer/m/p: one\nconfiguration error: BGPPeer/m/p: two";
-        assert_eq!(Report::of(&two), Report::Invalid(want.to_owned()));
+        let first = "configuration error: BGPPeer/m/p: one".to_owned();
+        let all = format!("{first}\nconfiguration error: BGPPeer/m/p: two");
+        assert_eq!(Report::of(&two), Report::Invalid { first, all });
         let known = "peer p referencing non existing bfd profile b";
         let want = format!("configuration error: {known}");
-        assert_eq!(Report::of(&[problem(known)]), Report::Invalid(want));
-        let Report::Invalid(text) = Report::of(&[problem(&"ä".repeat(40_000))]) else {
+        let only = Report::Invalid { first: want.clone(), all: want };
+        assert_eq!(Report::of(&[problem(known)]), only);
+        let Report::Invalid { first, all } = Report::of(&[problem(&"ä".repeat(40_000))]) else {
             panic!("a problem makes it invalid");
         };
-        assert_eq!(text.chars().count(), LONGEST_MESSAGE);
+        assert_eq!([first, all].map(|text| text.chars().count()), [LONGEST_MESSAGE; 2]);
+    }
+
+    /// What is reported of manifests in the namespace `m`.
+    fn report(yaml: &str) -> Report {
+        let directory = tempfile::tempdir().unwrap();
+        std::fs::write(directory.path().join("given.yaml"), yaml).unwrap();
+        let reading = crate::source::files::read(directory.path());
+        assert_eq!(reading.problems, []);
+        Report::of(&crate::parse::facts(&reading.objects).problems)
+    }
+
+    /// Tests of MetalLB wait for these summaries, whole.
+    #[test]
+    fn summaries_are_those_that_metallb_is_tested_for() {
+        let peer = |name: &str, more: &str| {
+            format!(
+                "apiVersion: metallb.io/v1beta2\nkind: BGPPeer\nmetadata: {{name: {name}, namespace: m}}\n\
+                 spec: {{myASN: 64512, peerASN: 64513, peerAddress: 192.0.2.1, {more}}}\n---\n"
+            )
+        };
+        let secret =
+            "apiVersion: v1\nkind: Secret\nmetadata: {name: key, namespace: m}\ntype: Opaque\n";
+        let advertisement = "apiVersion: metallb.io/v1beta1\nkind: BGPAdvertisement\n\
+                             metadata: {name: a, namespace: m}\nspec: {communities: [vpn]}\n";
+        let rows = [
+            (
+                peer("p", "bfdProfile: fast"),
+                "configuration error: peer p referencing non existing bfd profile fast",
+            ),
+            (
+                peer("p", "passwordSecret: {name: key}"),
+                "configuration error: parsing peer p secret ref not found for peer config \
+                 \"m\"/\"p\"\nfailed to parse peer p password secret",
+            ),
+            (
+                peer("p", "passwordSecret: {name: key}") + secret,
+                "configuration error: parsing peer p secret type mismatch on \"m\"/\"key\", type \
+                 \"kubernetes.io/basic-auth\" is expected \nfailed to parse peer p password secret",
+            ),
+            (
+                advertisement.to_owned(),
+                "configuration error: invalid community format: vpn\ninvalid community \"vpn\" in \
+                 BGP advertisement",
+            ),
+            (
+                peer("p", "") + &peer("q", ""),
+                "configuration error: peer 192.0.2.1 already exists, FRR mode doesn't support \
+                 duplicate BGPPeers selecting the same node",
+            ),
+        ];
+        for (yaml, want) in rows {
+            let Report::Invalid { first: found, .. } = report(&yaml) else { panic!("valid: {yaml}") };
+            assert_eq!(found, want);
+        }
     }
 }

@@ -3,11 +3,13 @@
 pub mod certs;
 pub mod client;
 pub mod configuration_state;
+pub mod definitions;
 pub mod events;
 pub mod l2_status;
 pub mod lease;
 pub mod memberlist_secret;
 pub mod own_pod;
+pub mod pages;
 pub mod pool_status;
 pub mod reference;
 pub mod retry;

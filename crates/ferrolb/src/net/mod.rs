@@ -11,6 +11,7 @@
 //! | [`http_status`] | what an HTTP server says, as far as its status code |
 //! | [`thread`] | being on time |
 //! | [`udp`] | datagrams between speakers |
+//! | [`memory`] | how the allocator uses memory, unsafe |
 //! | [`inbox`] | desired state handed to a thread, and what such a thread waits for |
 
 pub mod clock;
@@ -19,6 +20,7 @@ pub mod groups;
 pub mod http_status;
 pub mod inbox;
 pub mod interfaces;
+pub mod memory;
 pub mod packet_socket;
 pub mod thread;
 pub mod udp;

@@ -55,9 +55,17 @@ struct Services {
 /// Endpoints of all Services, as one that is not served may be later.
 #[derive(Debug, Default)]
 struct Slices {
-    by_service: BTreeMap<ServiceName, BTreeMap<Box<str>, Vec<Endpoint>>>,
+    /// Most Services have one slice, and a map would allocate for eleven.
+    by_service: BTreeMap<ServiceName, Vec<Slice>>,
     /// Services whose endpoints changed.
     changed: BTreeSet<ServiceName>,
+}
+
+/// An EndpointSlice.
+#[derive(Debug)]
+struct Slice {
+    name: Box<str>,
+    endpoints: Box<[Endpoint]>,
 }
 
 /// The Pods that are speakers.
@@ -280,24 +288,36 @@ impl Slices {
     fn put(&mut self, service: &ServiceName, slice: &str, new: Option<&[Endpoint]>) -> bool {
         let Some(new) = new else {
             let Some(slices) = self.by_service.get_mut(service) else { return false };
-            let is_gone = slices.remove(slice).is_some();
+            let before = slices.len();
+            slices.retain(|known| *known.name != *slice);
+            let is_gone = slices.len() < before;
             if slices.is_empty() {
                 self.by_service.remove(service);
             }
             return is_gone;
         };
-        let slices = self.by_service.entry(service.clone()).or_default();
-        let is_same = slices.get(slice).is_some_and(|known| known == new);
-        if !is_same {
-            slices.insert(slice.into(), new.to_vec());
+        if !self.by_service.contains_key(service) {
+            self.by_service.insert(service.clone(), Vec::with_capacity(1));
         }
-        !is_same
+        let Some(slices) = self.by_service.get_mut(service) else { return false };
+        match slices.iter_mut().find(|known| *known.name == *slice) {
+            Some(known) if *known.endpoints == *new => false,
+            Some(known) => {
+                known.endpoints = new.into();
+                true
+            }
+            None => {
+                slices.push(Slice { name: slice.into(), endpoints: new.into() });
+                true
+            }
+        }
     }
 
     /// All endpoints of a Service, in the order of [`super::facts`]; [`None`] without a slice.
     fn of(&self, service: &ServiceName) -> Option<Vec<Endpoint>> {
         let slices = self.by_service.get(service)?;
-        let mut endpoints: Vec<_> = slices.values().flatten().cloned().collect();
+        let endpoints = slices.iter().flat_map(|slice| &slice.endpoints);
+        let mut endpoints: Vec<_> = endpoints.cloned().collect();
         endpoints.sort();
         Some(endpoints)
     }

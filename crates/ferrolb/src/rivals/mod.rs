@@ -11,8 +11,10 @@
 //! | --- | --- |
 //! | `pods` | which Pods are MetalLB's, from their images: values in, values out |
 //! | `statuses` | which Services its speakers announce: values in, values out |
+//! | `follower` | watches in, what is known out |
 //! | `listing` | objects, listed and watched |
 
+mod follower;
 mod listing;
 mod pods;
 mod statuses;
@@ -21,27 +23,19 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
 use k8s_openapi::api::core::v1::Pod;
-use kube::api::{Api, PartialObjectMeta};
-use kube::runtime::watcher;
-use kube::{Client, ResourceExt as _};
 use planner::names::{NodeName, ServiceName};
-use tokio::sync::watch;
 
-use self::listing::Listing;
 use self::pods::PodFacts;
 use self::statuses::Said;
 use crate::api::ServiceL2Status;
 use crate::k8s::events::{EventType, Recorder};
 use crate::k8s::reference::Reference;
-use crate::source::kube::changes;
 
+pub use self::follower::follow;
 pub use self::pods::{Component, Rival};
 
 /// How many Pods of MetalLB a warning names.
 const NAMED: usize = 3;
-
-/// Objects of one answer to a list.
-const PAGE: u32 = 100;
 
 /// Whom a process of ours looks out for.
 #[derive(Clone, Debug)]
@@ -133,14 +127,6 @@ impl fmt::Display for Rival {
     }
 }
 
-/// Follows a MetalLB beside us, until the receiver is dropped. It has [`None`] until all was seen
-/// once.
-pub fn follow(client: Client, me: Me) -> watch::Receiver<Option<Known>> {
-    let (tell, told) = watch::channel(None);
-    tokio::spawn(Follower::new(client, me).run(tell));
-    told
-}
-
 /// Who of these Pods would give way to whom: what somebody sees who is none of them. Without a Pod
 /// of ferrolb nobody gives way.
 pub fn seen_from_outside(
@@ -157,89 +143,6 @@ pub fn seen_from_outside(
     let said: Vec<_> = statuses.iter().map(|status| Said::of(&status.metadata)).collect();
     known.services = statuses::announced(said.iter(), &known.rivals);
     known
-}
-
-struct Follower {
-    client: Client,
-    me: Me,
-    /// Pods with the labels of MetalLB's manifests, and with those of its chart.
-    pods: [Listing<PodFacts>; 2],
-    /// While there are rivals that may have written some.
-    statuses: Option<Listing<Said>>,
-}
-
-impl Follower {
-    fn new(client: Client, me: Me) -> Self {
-        let api: Api<Pod> = Api::namespaced(client.clone(), &me.namespace);
-        let component = me.component;
-        let pods = component.selectors().map(|labels| {
-            let api = api.clone();
-            let config = watcher::Config::default().page_size(PAGE).labels(&labels);
-            Listing::new(
-                "Pods",
-                move || changes(api.clone(), config.clone()),
-                move |pod: Pod| (pod.name_any(), PodFacts::of(&pod, component)),
-            )
-        });
-        Self { client, me, pods, statuses: None }
-    }
-
-    async fn run(mut self, tell: watch::Sender<Option<Known>>) {
-        loop {
-            if let Some(known) = self.known() {
-                tell.send_if_modified(|told| {
-                    let is_news = told.as_ref() != Some(&known);
-                    *told = Some(known);
-                    is_news
-                });
-            }
-            let [manifests, chart] = &mut self.pods;
-            let has_statuses = self.statuses.is_some();
-            tokio::select! {
-                () = manifests.changed() => {}
-                () = chart.changed() => {}
-                () = changed(&mut self.statuses), if has_statuses => {}
-                () = tell.closed() => return,
-            }
-        }
-    }
-
-    /// What the lists come to; [`None`] while one of them has not been seen.
-    fn known(&mut self) -> Option<Known> {
-        let [manifests, chart] = &self.pods;
-        let pods: Vec<_> = manifests.objects()?.chain(chart.objects()?).collect();
-        let mut known = pods::read(&pods, &self.me);
-        self.follow_statuses(&known);
-        if let Some(statuses) = &self.statuses {
-            known.services = statuses::announced(statuses.objects()?, &known.rivals);
-        }
-        Some(known)
-    }
-
-    fn follow_statuses(&mut self, known: &Known) {
-        let is_needed = self.me.component == Component::Speaker && !known.rivals.is_empty();
-        if !is_needed {
-            self.statuses = None;
-        } else if self.statuses.is_none() {
-            let api: Api<PartialObjectMeta<ServiceL2Status>> =
-                Api::namespaced(self.client.clone(), &self.me.namespace);
-            let config = watcher::Config::default().page_size(PAGE);
-            self.statuses = Some(Listing::new(
-                "ServiceL2Statuses",
-                move || changes(api.clone(), config.clone()),
-                |status: PartialObjectMeta<ServiceL2Status>| {
-                    (status.name_any(), Said::of(&status.metadata))
-                },
-            ));
-        }
-    }
-}
-
-async fn changed(listing: &mut Option<Listing<Said>>) {
-    match listing {
-        Some(listing) => listing.changed().await,
-        None => std::future::pending().await,
-    }
 }
 
 #[cfg(test)]

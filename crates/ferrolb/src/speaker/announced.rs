@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
+use std::sync::Arc;
 
 use planner::names::ServiceName;
 use planner::plan::Plan;
@@ -14,8 +15,9 @@ use crate::net::interfaces::Interface;
 #[derive(Debug, Default)]
 pub(super) struct Announced {
     held: BTreeSet<IpAddr>,
-    services_at: BTreeMap<IpAddr, BTreeSet<ServiceName>>,
-    addresses_of: BTreeMap<ServiceName, BTreeSet<IpAddr>>,
+    services_at: BTreeMap<IpAddr, Arc<[ServiceName]>>,
+    /// Each sorted.
+    addresses_of: BTreeMap<ServiceName, Vec<IpAddr>>,
 }
 
 /// What is new about a Service.
@@ -48,19 +50,22 @@ impl Announced {
             let candidacy = plan.candidacies.get(&address).filter(|_| self.held.contains(&address));
             let now = candidacy.map(|one| one.services.clone()).unwrap_or_default();
             let before = self.services_at.remove(&address).unwrap_or_default();
-            for service in &before {
+            for service in before.iter() {
                 news.entry(service.clone()).or_insert(News::Same);
             }
-            for service in before.difference(&now) {
+            for service in before.iter().filter(|service| !now.contains(service)) {
                 if let Some(addresses) = self.addresses_of.get_mut(service) {
-                    addresses.remove(&address);
+                    addresses.retain(|other| *other != address);
                     if addresses.is_empty() {
                         self.addresses_of.remove(service);
                     }
                 }
             }
-            for service in now.difference(&before) {
-                self.addresses_of.entry(service.clone()).or_default().insert(address);
+            for service in now.iter().filter(|service| !before.contains(service)) {
+                let addresses = self.addresses_of.entry(service.clone()).or_default();
+                addresses.reserve_exact(1);
+                addresses.push(address);
+                addresses.sort_unstable();
                 news.insert(service.clone(), News::Gained);
             }
             if !now.is_empty() {

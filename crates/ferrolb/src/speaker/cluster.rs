@@ -25,6 +25,7 @@ use tokio::task::JoinSet;
 
 use super::announced::{Announced, News};
 use super::beside::Beside;
+use super::bgp_extras;
 use super::data_plane;
 use super::excluded::{self, Excluded};
 use super::fitness::summary;
@@ -97,9 +98,8 @@ async fn serve(args: &args::Speaker) -> anyhow::Result<()> {
     let (synced, is_ready) = watch::channel(false);
     let counted = (metrics.process().clone(), client.clone());
     let servers = start_servers(args, tls, is_ready, counted)?;
-    for note in without_effect(args, Path::new(GOSSIP_FILE).exists()) {
-        tracing::warn!("{note}");
-    }
+    let notes = without_effect(args, Path::new(GOSSIP_FILE).exists());
+    notes.iter().for_each(|note| tracing::warn!("{note}"));
     tracing::info!(node = args.node_name, namespace, class = args.lb_class, "started");
 
     let identity =
@@ -110,6 +110,7 @@ async fn serve(args: &args::Speaker) -> anyhow::Result<()> {
     let me = me(args, &namespace);
     let mut rivals = rivals::follow(client.clone(), me.clone());
     let written = Written::start(client.clone(), &namespace, &args.node_name, &args.pod_name);
+    tokio::spawn(bgp_extras::warn(client.clone(), namespace.clone()));
     let recorder = Recorder::start(client, COMPONENT);
     let warning = rivals::Warning::new(me);
     let mut cluster = Cluster::new(identity, live, excluded, metrics, (written, recorder, warning));
@@ -123,8 +124,8 @@ async fn serve(args: &args::Speaker) -> anyhow::Result<()> {
             () = &mut terminated => break,
             edits = held.changed() => cluster.hold(&edits).await,
             Ok(()) = rivals.changed() => {
-                let known = rivals.borrow_and_update().clone();
-                cluster.give_way(known.unwrap_or_default()).await?;
+                let known = rivals.borrow_and_update().clone().unwrap_or_default();
+                cluster.give_way(known).await?;
             }
             keys = keys.changed() => cluster.use_keys(keys),
             Ok(()) = data_plane.changed() => {
@@ -141,9 +142,8 @@ async fn serve(args: &args::Speaker) -> anyhow::Result<()> {
                 cluster.see(batch.drain(..)).await?;
             }
         }
-        synced.send_if_modified(|synced| {
-            !std::mem::replace(synced, cluster.speaker.is_some()) && cluster.speaker.is_some()
-        });
+        let has_begun = cluster.speaker.is_some();
+        synced.send_if_modified(|synced| !std::mem::replace(synced, has_begun) && has_begun);
     }
     tracing::info!("leaving: the other nodes take over");
     if let Some(speaker) = cluster.speaker {
@@ -172,6 +172,7 @@ fn start_servers(
     })
 }
 
+/// Who this process is to a MetalLB beside it.
 fn me(args: &args::Speaker, namespace: &str) -> Me {
     Me {
         namespace: namespace.to_owned(),
@@ -220,7 +221,7 @@ struct Cluster {
     beside: Beside,
     warning: rivals::Warning,
     /// `metadata.uid` of Services, for Events.
-    uids: BTreeMap<ServiceName, String>,
+    uids: BTreeMap<ServiceName, Box<str>>,
     metrics: metrics::Speaker,
     written: Written,
     recorder: Recorder,
@@ -275,7 +276,8 @@ impl Cluster {
             });
             match seen {
                 Seen::Service(name, Some(service)) => {
-                    self.uids.insert(name, service.metadata.uid.clone().unwrap_or_default());
+                    let uid = service.metadata.uid.as_deref().unwrap_or_default();
+                    self.uids.insert(name, uid.into());
                 }
                 Seen::Service(name, None) => _ = self.uids.remove(&name),
                 Seen::Status(object) => self.written.see(*object).await,
@@ -399,14 +401,15 @@ impl Cluster {
                 // It comes and goes with a cable, and another node takes over.
                 Unfit::NoUsableInterface => continue,
             };
-            for name in &lack.services {
+            for name in lack.services.iter() {
                 let about = reference(name, &self.uids);
                 self.recorder.tell(&about, EventType::Warning, "announceFailed", message.clone());
             }
         }
         let inherited = held.iter().filter(|(_, holding)| **holding == Holding::Inherited);
         let inherited = inherited.filter_map(|(address, _)| plan.candidacies.get(address));
-        let inherited: BTreeSet<_> = inherited.flat_map(|one| one.services.clone()).collect();
+        let inherited: BTreeSet<_> =
+            inherited.flat_map(|one| one.services.iter().cloned()).collect();
         let touched = effect.diffs.iter().flat_map(touched).chain(effect.moved);
         let news = self.announced.update(plan, held, touched);
         let is_stranger = self.clock.now() < proto::time::Instant::START + STRANGER;
@@ -434,7 +437,7 @@ impl Cluster {
         }
         let report = Report::of(self.live.problems_of_settings());
         self.metrics.process().config(match &report {
-            Report::Invalid(_) => Config::Stale,
+            Report::Invalid { .. } => Config::Stale,
             Report::Unknown | Report::Valid => Config::Current,
         });
         self.written.reporter.report(report);
@@ -481,8 +484,8 @@ fn fitness_remarks(lacks: &BTreeMap<IpAddr, Lack>, data_plane: Verdict) -> [Rema
     [layer2, Remark { about: "dataPlaneFit", reason, complaint }]
 }
 
-fn reference(name: &ServiceName, uids: &BTreeMap<ServiceName, String>) -> Reference {
-    Reference::service(name, uids.get(name).map_or("", String::as_str))
+fn reference(name: &ServiceName, uids: &BTreeMap<ServiceName, Box<str>>) -> Reference {
+    Reference::service(name, uids.get(name).map_or("", |uid| uid))
 }
 
 /// The status objects of this node; they are written once the Pod that owns them is known.

@@ -1,8 +1,9 @@
 //! Whether a node can answer for an address, and why not.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::fmt;
 use std::net::IpAddr;
+use std::sync::Arc;
 
 use planner::interfaces::Interfaces;
 use planner::names::{NodeName, ServiceName};
@@ -51,7 +52,7 @@ pub struct Lack {
     /// The address.
     pub address: IpAddr,
     /// Services at the address.
-    pub services: BTreeSet<ServiceName>,
+    pub services: Arc<[ServiceName]>,
     /// Why.
     pub why: Unfit,
     /// Whether the node is the first candidate.

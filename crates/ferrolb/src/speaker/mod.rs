@@ -6,6 +6,7 @@
 
 mod announced;
 mod beside;
+mod bgp_extras;
 pub mod cluster;
 mod data_plane;
 mod excluded;

@@ -312,14 +312,17 @@ fn sharing_ends_when_the_keys_do() {
 #[test]
 fn an_event_says_what_happened() {
     let addresses = || vec![address("1.2.3.4")];
+    let both = vec![address("1.2.3.4"), address("fc00::1")];
     let refusal = || Refusal::InNoPool { address: address("1.2.3.4") };
     let name = || service("shop/web").name;
     let rows = [
-        (News::Assigned { addresses: addresses() }, "Assigned IP `1.2.3.4`"),
-        (News::Added { addresses: addresses() }, "Assigned additional IP `1.2.3.4`"),
+        (News::Assigned { addresses: addresses() }, r#"Assigned IP ["1.2.3.4"]"#),
+        (News::Assigned { addresses: both }, r#"Assigned IP ["1.2.3.4" "fc00::1"]"#),
+        (News::Added { addresses: addresses() }, r#"Assigned additional IP "1.2.3.4""#),
         (
             News::Cleared { service: name(), refusal: refusal() },
-            "`shop/web` cannot keep what it has: `1.2.3.4` is in no pool",
+            "current IP for \"shop/web\" not allowed by config, will attempt for new IP assignment: \
+             `1.2.3.4` is in no pool",
         ),
         (News::GivenBack { addresses: addresses() }, "Released `1.2.3.4`, more than it needs"),
         (
@@ -328,7 +331,7 @@ fn an_event_says_what_happened() {
         ),
         (
             News::Refused { service: name(), refusal: refusal() },
-            "Failed to allocate IP for `shop/web`: `1.2.3.4` is in no pool",
+            r#"Failed to allocate IP for "shop/web": `1.2.3.4` is in no pool"#,
         ),
     ];
     for (news, want) in rows {

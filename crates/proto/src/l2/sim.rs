@@ -8,7 +8,7 @@ use std::net::{IpAddr, Ipv4Addr};
 use std::time::Duration;
 
 use super::arp::{self, Operation};
-use super::burst::FRAMES_PER_SECOND;
+use super::burst::{FIRST, LATER};
 use super::{Arrival, Ignored, Input, Mac, Output, Responder, Schedule, Voice};
 use crate::time::{Instant, earliest};
 
@@ -300,20 +300,34 @@ fn a_storm_of_questions_for_others_costs_no_frame() {
 }
 
 #[test]
-fn a_thousand_claims_stay_under_the_ceiling_and_are_announced_in_the_time_stated() {
+fn thousands_of_claims_stay_under_the_ceilings_and_are_announced_in_the_times_stated() {
+    for (count, once) in [(1_000, 110), (10_000, 1_300)] {
+        let mut lan = Lan::new();
+        // Silence before must not add up to a flood.
+        lan.run_for(Duration::from_secs(3_600));
+        lan.claim(A, (0..count).map(numbered));
+        lan.run_for(Duration::from_millis(once));
+        let heard: BTreeSet<_> = lan.announced.iter().map(|(_, address)| *address).collect();
+        assert_eq!(heard.len(), usize::try_from(count).unwrap(), "each once");
+        assert_under(FIRST.per_second + LATER.per_second, &lan.sent);
+    }
+}
+
+#[test]
+fn a_thousand_addresses_are_announced_again_under_a_lower_ceiling() {
     let mut lan = Lan::new();
-    // Silence before must not add up to a flood.
-    lan.run_for(Duration::from_secs(3_600));
     lan.claim(A, (0..1_000).map(numbered));
-    lan.run_for(Duration::from_millis(2_200));
-    let heard: BTreeSet<_> = lan.announced.iter().map(|(_, address)| *address).collect();
-    assert_eq!(heard.len(), 1_000, "each once");
-    lan.run_for(Duration::from_millis(11_300));
+    lan.run_for(Duration::from_millis(110));
+    lan.sent.clear();
+    lan.run_for(Duration::from_millis(5_300 - 110));
     assert_eq!(lan.announced.len(), 6_000, "each six times");
     assert_eq!(lan.responders[A].1.deadline(), None);
+    assert_under(LATER.per_second, &lan.sent);
+}
 
-    let ceiling = usize::try_from(FRAMES_PER_SECOND).unwrap();
-    let is_under_ceiling =
-        |frames: &[Instant]| frames[ceiling] - frames[0] >= Duration::from_secs(1);
-    assert!(lan.sent.windows(ceiling + 1).all(is_under_ceiling));
+/// There are not more frames within any second.
+fn assert_under(ceiling: u32, frames: &[Instant]) {
+    let ceiling = usize::try_from(ceiling).unwrap();
+    let mut more = frames.windows(ceiling + 1);
+    assert!(more.all(|sent| sent[ceiling] - sent[0] >= Duration::from_secs(1)), "{ceiling}");
 }

@@ -29,6 +29,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, bail};
 use clap::ValueEnum;
+use lab::kube::api::Refused;
 use lab::kube::services::{SERVICES, address_of};
 use lab::kube::{Api, Installed};
 use serde_json::{Value, json};
@@ -183,13 +184,26 @@ fn create(api: &Api, name: &str) -> Result<()> {
 }
 
 fn create_slice(api: &Api, name: &str) -> Result<()> {
-    api.create("/apis/discovery.k8s.io/v1/namespaces/default/endpointslices", &slice(name))?;
-    Ok(())
+    create_once(api, "/apis/discovery.k8s.io/v1/namespaces/default/endpointslices", &slice(name))
 }
 
 fn create_service(api: &Api, name: &str) -> Result<()> {
-    api.create(SERVICES, &service(name))?;
-    Ok(())
+    create_once(api, SERVICES, &service(name))
+}
+
+/// An API server that has too much to do is asked again, and may have created it already.
+fn create_once(api: &Api, collection: &str, object: &Value) -> Result<()> {
+    let end = Instant::now() + LIMIT;
+    loop {
+        match api.create(collection, object) {
+            Ok(_) => return Ok(()),
+            Err(error) => match error.downcast_ref::<Refused>().map(|refused| refused.code) {
+                Some(409) => return Ok(()),
+                Some(429) | None if Instant::now() < end => (),
+                Some(_) | None => return Err(error),
+            },
+        }
+    }
 }
 
 /// The first address in the status of a Service; the pool has no others.

@@ -74,3 +74,10 @@ fn the_keys_of_the_output_for_programs_stay() {
     });
     assert_eq!(serde_json::to_value(explained(Some("a"))).unwrap(), want);
 }
+
+#[test]
+fn the_reference_shows_what_is_printed() {
+    let explained = explained(Some("a"));
+    fixture::check_keys("explain-json.md", &explained);
+    fixture::check_reference("explain-json.md", &explained);
+}

@@ -154,21 +154,11 @@ fn a_manifest_that_cannot_be_edited_is_left_alone() {
 
 #[test]
 fn the_reference_shows_what_is_printed() {
-    let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/reference/plan-json.md");
-    let text = fs::read_to_string(&file).unwrap();
     let mut facts = fixture::routed();
     let asks = FULL.replace("name: two", "namespace: shop, name: api");
     facts.services.extend(fixture::facts(&asks).services);
     let plan = Outcome::of(facts, Choice::Hashed).plan(&NodeName::from("a"));
-    let (head, rest) = text.split_once("```json\n").unwrap();
-    let (_, tail) = rest.split_once("```\n").unwrap();
-    let fresh =
-        format!("{head}```json\n{}\n```\n{tail}", serde_json::to_string_pretty(&plan).unwrap());
-    if std::env::var_os("UPDATE").is_some_and(|value| value == "1") {
-        fs::write(file, fresh).unwrap();
-    } else {
-        assert_eq!(text, fresh, "run UPDATE=1 cargo test");
-    }
+    fixture::check_reference("plan-json.md", &plan);
 }
 
 #[test]

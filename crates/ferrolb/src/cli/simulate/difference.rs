@@ -200,7 +200,7 @@ fn lan(before: &Side<'_>, after: &Side<'_>) -> Vec<OnLan> {
         let next =
             is.and_then(|is| next(holder.as_ref(), &announce::standings(&after.outcome.facts, is)));
         let services: BTreeSet<_> =
-            was.into_iter().chain(is).flat_map(|candidacy| &candidacy.services).collect();
+            was.into_iter().chain(is).flat_map(|candidacy| candidacy.services.iter()).collect();
         OnLan {
             address: address.to_string(),
             services: texts(services),

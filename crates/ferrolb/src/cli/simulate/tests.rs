@@ -110,3 +110,10 @@ fn nothing_to_change_is_a_wrong_call() {
     let Command { args } = parse(&words).unwrap();
     assert_eq!((args.fail.len(), args.drain.len(), args.apply.len()), (2, 0, 1));
 }
+
+#[test]
+fn the_reference_shows_what_is_printed() {
+    let failing = failing("a");
+    fixture::check_keys("simulate-json.md", &failing);
+    fixture::check_reference("simulate-json.md", &failing);
+}

@@ -22,16 +22,21 @@ fn announced(node: &str, more: (&str, Value)) -> Value {
 
 fn seen() -> Seen {
     let to = |peer: &str| ("peers", json!([peer]));
-    let state = json!({
-        "metadata": {"name": "controller"},
-        "status": {"result": "Invalid", "errorSummary": "configuration error: one\ntwo"},
-    });
     let condition = |about: &str, status: &str, message: &str| {
         json!({
             "type": about, "status": status, "reason": "Any", "message": message,
             "lastTransitionTime": "2026-01-01T00:00:00Z",
         })
     };
+    let state = json!({
+        "metadata": {"name": "controller"},
+        "status": {
+            "result": "Invalid", "errorSummary": "configuration error: one",
+            "conditions": [condition(
+                "poolReconcilerValid", "False", "configuration error: one\ntwo",
+            )],
+        },
+    });
     let speaker = json!({
         "metadata": {"name": "speaker-a"},
         "status": {"result": "Valid", "conditions": [

@@ -137,6 +137,18 @@ impl World {
         count
     }
 
+    /// Shows the desk a Service as it is, before the watch does.
+    fn look(&mut self, text: &str) {
+        let name = name(text);
+        let Some(service) = self.server.get(&name).cloned() else { return };
+        if self.desk.is_same(&name, &service)
+            && self.desk.see(&name, Some(&service)) == Freshness::New
+        {
+            self.mean(&name, Some(&service));
+        }
+        self.decide();
+    }
+
     /// Watches and writes until nothing is left to do; returns the number of writes.
     fn settle(&mut self) -> usize {
         let mut count = 0;
@@ -197,6 +209,67 @@ fn what_is_under_way_counts_as_held() {
     assert_eq!(world.settle(), 1);
     assert_eq!(world.shown(), ["a 192.0.2.1 main", "b 192.0.2.2 main"]);
     assert_eq!(world.news, ["a IPAllocated", "b IPAllocated"], "said once");
+}
+
+#[test]
+fn after_a_race_that_was_lost_it_is_decided_anew_what_is_written() {
+    type Edit = fn(&mut World);
+    // (what somebody else did just before the write, what is shown once it is looked at and written)
+    let rows: [(&str, Edit, &[&str]); 8] = [
+        ("nothing", |_| (), &["web 192.0.2.1 main"]),
+        ("an edit", |it| it.put("web", json!({}), json!({"x": "y"})), &["web 192.0.2.1 main"]),
+        (
+            "another address is asked for",
+            |it| it.put("web", json!({"loadBalancerIP": "192.0.2.2"}), json!({})),
+            &["web 192.0.2.2 main"],
+        ),
+        (
+            "another pool is asked for",
+            |it| it.put("web", json!({}), json!({"metallb.io/address-pool": "x"})),
+            &["web"],
+        ),
+        ("another type", |it| it.put("web", json!({"type": "ClusterIP"}), json!({})), &["web"]),
+        (
+            "another class",
+            |it| it.put("web", json!({"loadBalancerClass": "x"}), json!({})),
+            &["web"],
+        ),
+        ("another controller wrote", |it| it.set("web", &["192.0.2.2"]), &["web 192.0.2.2 main"]),
+        ("it is gone", |it| it.delete("web"), &[]),
+    ];
+    for (row, edit, shown) in rows {
+        let mut world = World::new(&["192.0.2.1-192.0.2.2"]);
+        world.create("web");
+        world.watch();
+        let writes = world.send();
+        edit(&mut world);
+        // What a watch that lags shows later must not matter.
+        let late = mem::take(&mut world.events);
+        world.arrive(writes);
+        world.look("web");
+        let writes = world.send();
+        world.arrive(writes);
+        assert_eq!(world.shown(), shown, "{row}");
+        world.events.splice(0..0, late);
+        assert_eq!(world.settle(), 0, "{row}");
+        assert_eq!(world.shown(), shown, "{row}");
+    }
+}
+
+#[test]
+fn a_service_made_anew_by_the_same_name_is_not_taken_for_the_one_that_was_written() {
+    let mut world = World::new(&["192.0.2.1/32"]);
+    world.create("web");
+    world.settle();
+    world.delete("web");
+    world.create("web");
+    world.server.get_mut(&name("web")).unwrap().metadata.uid = Some("web-2".to_owned());
+    let (_, created) = world.events.last_mut().unwrap();
+    created.as_mut().unwrap().metadata.uid = Some("web-2".to_owned());
+    world.look("web");
+    assert!(world.send().is_empty(), "the watch shows first that the other is gone");
+    world.settle();
+    assert_eq!(world.shown(), ["web 192.0.2.1 main"]);
 }
 
 #[test]
@@ -303,6 +376,25 @@ fn without_pools_nothing_is_taken_away() {
     world.pool("renamed", &["192.0.2.0/28"]);
     assert_eq!(world.settle(), 2);
     assert_eq!(world.shown(), ["a 192.0.2.1 renamed", "b 192.0.2.0 renamed"]);
+}
+
+#[test]
+fn addresses_are_taken_away_when_no_pool_is_wanted_any_more() {
+    let mut world = World::new(&["192.0.2.1-192.0.2.2"]);
+    world.create("a");
+    world.settle();
+    world.desk.change(Change::Pool("main".into(), None));
+    assert_eq!(world.settle(), 0);
+    world.desk.without_pools(Orphans::Clear);
+    assert_eq!(world.settle(), 1);
+    assert_eq!(world.shown(), ["a"]);
+    assert_eq!(world.news, ["a IPAllocated", "a AllocationFailed"], "said once");
+    world.set("a", &["192.0.2.1"]);
+    assert_eq!(world.settle(), 1, "nor may others give one");
+    world.desk.without_pools(Orphans::Leave);
+    world.pool("main", &["192.0.2.2/32"]);
+    assert_eq!(world.settle(), 1);
+    assert_eq!(world.shown(), ["a 192.0.2.2 main"]);
 }
 
 #[test]

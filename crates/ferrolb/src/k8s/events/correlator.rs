@@ -49,16 +49,17 @@ pub(super) struct Correlator {
 /// Events that differ only in their message.
 #[derive(Debug)]
 struct Similar {
-    by_message: BTreeMap<u64, Once>,
+    /// At most [`SIMILAR`], by what their messages are hashed to.
+    by_message: Vec<(u64, Once)>,
     combined: Option<Once>,
     last: Instant,
 }
 
 /// An Event that has been written.
-#[derive(Clone, Debug)]
+#[derive(Clone, Copy, Debug)]
 struct Once {
-    name: String,
     count: i32,
+    /// In microseconds since 1970; its name is made of it.
     first: u64,
 }
 
@@ -79,26 +80,42 @@ impl Correlator {
             return None;
         }
         let key = hash(&(&told.about, told.event_type, told.reason));
-        let fresh = Similar { by_message: BTreeMap::new(), combined: None, last: now };
+        let fresh = Similar { by_message: Vec::new(), combined: None, last: now };
         let similar = self.similar.entry(key, fresh);
         if now - similar.last > INTERVAL {
-            (similar.by_message, similar.combined) = (BTreeMap::new(), None);
+            (similar.by_message, similar.combined) = (Vec::new(), None);
         }
         similar.last = now;
-        let name = || format!("{}.{micros:x}", told.about.name);
-        let once = || Once { name: name(), count: 0, first: micros };
-        let message = hash(&told.message);
-        let is_known = similar.by_message.contains_key(&message);
-        let (once, message) = match is_known || similar.by_message.len() < SIMILAR {
-            true => (similar.by_message.entry(message).or_insert_with(once), told.message.clone()),
-            false => (
-                similar.combined.get_or_insert_with(once),
+        let once = similar.once(hash(&told.message), Once { count: 0, first: micros });
+        let (once, message) = match once {
+            Some(once) => (once, told.message.clone()),
+            None => (
+                similar.combined.get_or_insert(Once { count: 0, first: micros }),
                 format!("(combined from similar events): {}", told.message),
             ),
         };
         once.count = once.count.saturating_add(1);
-        let Once { name, count, first } = once.clone();
+        let Once { count, first } = *once;
+        let name = format!("{}.{first:x}", told.about.name);
         Some(Written { name, count, first, last: micros, message })
+    }
+}
+
+impl Similar {
+    /// The Event with this message, which is `fresh` if there was none; [`None`] if there are too
+    /// many.
+    fn once(&mut self, message: u64, fresh: Once) -> Option<&mut Once> {
+        let place = match self.by_message.iter().position(|(known, _)| *known == message) {
+            Some(place) => place,
+            None if self.by_message.len() < SIMILAR => {
+                // Most are told once; room for more would be a kilobyte for each object.
+                self.by_message.reserve_exact(1);
+                self.by_message.push((message, fresh));
+                self.by_message.len() - 1
+            }
+            None => return None,
+        };
+        self.by_message.get_mut(place).map(|(_, once)| once)
     }
 }
 

@@ -5,9 +5,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::future::BoxFuture;
-use futures_util::stream::{FuturesUnordered, StreamExt as _};
+use futures_util::stream::{self, FuturesUnordered, StreamExt as _, TryStreamExt as _};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, OwnerReference};
-use kube::api::{Api, DeleteParams, ListParams, Patch, PatchParams, PostParams};
+use kube::api::{Api, DeleteParams, ListParams, PartialObjectMeta, Patch, PatchParams, PostParams};
 use kube::{Client, Error};
 use planner::names::ServiceName;
 use proto::time::Instant;
@@ -18,11 +18,15 @@ use tokio::time;
 use super::{Answer, Call, NODE_LABEL, Statuses, labelled, labels};
 use crate::api::ServiceL2Status;
 use crate::k8s::client::WRITE_TIMEOUT;
+use crate::k8s::pages;
 use crate::k8s::retry::{Backoff, chance};
 use crate::net::clock::Clock;
 
 /// How many requests may be under way.
 const REQUESTS: usize = 16;
+
+/// How many objects of others may be deleted at once.
+const DELETIONS: usize = 8;
 
 /// How long claims are collected before it is looked for objects that former holders left.
 const SWEEP_AFTER: Duration = Duration::from_secs(1);
@@ -276,27 +280,28 @@ async fn delete_others(
     node: &str,
     services: &BTreeSet<ServiceName>,
 ) -> kube::Result<()> {
-    let mut params = ListParams::default().labels(&format!("{NODE_LABEL}!={node}")).limit(PAGE);
-    loop {
-        let page = time::timeout(WRITE_TIMEOUT, api.list_metadata(&params));
-        let page = page.await.unwrap_or_else(|_| Err(too_late()))?;
-        for object in &page.items {
-            let Some(name) = &object.metadata.name else { continue };
-            if !services.contains(&labelled(&object.metadata)) {
-                continue;
-            }
-            let how = DeleteParams::default();
-            let delete = api.delete(name, &how);
-            match time::timeout(WRITE_TIMEOUT, delete).await.unwrap_or_else(|_| Err(too_late())) {
-                Err(error) if !is_missing(&error) => return Err(error),
-                Ok(_) | Err(_) => tracing::debug!(name, "deleted what another node said"),
-            }
-        }
-        params.continue_token = page.metadata.continue_.filter(|token| !token.is_empty());
-        if params.continue_token.is_none() {
-            return Ok(());
-        }
+    let params = ListParams::default().labels(&format!("{NODE_LABEL}!={node}")).limit(PAGE);
+    let list = async move |page| {
+        let list = time::timeout(WRITE_TIMEOUT, api.list_metadata(&page));
+        list.await.unwrap_or_else(|_| Err(too_late()))
+    };
+    let theirs = |object: PartialObjectMeta<ServiceL2Status>| {
+        let is_theirs = services.contains(&labelled(&object.metadata));
+        object.metadata.name.filter(|_| is_theirs)
+    };
+    let names = pages::all(params, list, theirs).await?;
+    let deletions = names.into_iter().map(|name| delete(api, name));
+    stream::iter(deletions).buffer_unordered(DELETIONS).try_collect().await
+}
+
+async fn delete(api: &Api<ServiceL2Status>, name: String) -> kube::Result<()> {
+    let how = DeleteParams::default();
+    let delete = time::timeout(WRITE_TIMEOUT, api.delete(&name, &how));
+    match delete.await.unwrap_or_else(|_| Err(too_late())) {
+        Err(error) if !is_missing(&error) => return Err(error),
+        Ok(_) | Err(_) => tracing::debug!(name, "deleted what another node said"),
     }
+    Ok(())
 }
 
 fn is_missing(error: &Error) -> bool {

@@ -8,6 +8,7 @@
 //! - A watch that ends as soon as it was opened has failed: whoever pauses after failures does not
 //!   ask without end.
 //! - A version that the server does not have any more, however it says so, is not asked for again.
+//! - The rest of a list that has expired is not asked for page by page again and again.
 //! - After an event that cannot be read, the watch goes on behind the one before it.
 
 #[cfg(test)]
@@ -28,6 +29,7 @@ use serde::de::DeserializeOwned;
 use tokio::time;
 
 use super::backoff::Backoff;
+use crate::k8s::pages;
 use crate::net::clock::Clock;
 
 /// The server ends each watch by itself before this time has passed. A watch that says nothing for
@@ -54,8 +56,17 @@ pub(super) struct Changes<K> {
     api: Api<K>,
     config: Config,
     listing: Listing,
+    paging: Paging,
     clock: Clock,
     state: State<K>,
+}
+
+/// How much is asked for at once in a list that does not come as a stream.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum Paging {
+    Pages,
+    /// All, since the rest of the last list had expired when it was asked for.
+    All,
 }
 
 enum State<K> {
@@ -125,7 +136,8 @@ where
     K: Resource + Clone + Debug + DeserializeOwned + Send + 'static,
 {
     pub(super) fn new(api: Api<K>, config: Config, listing: Listing) -> Self {
-        Self { api, config, listing, clock: Clock::start(), state: State::New }
+        let (paging, clock) = (Paging::Pages, Clock::start());
+        Self { api, config, listing, paging, clock, state: State::New }
     }
 
     /// The next event. Goes on after an error where that is possible, and at once: pauses are up to
@@ -175,12 +187,20 @@ where
         let params = ListParams { continue_token: token, ..self.list_params() };
         let page = match self.api.list(&params).await {
             Ok(page) => page,
-            Err(error) => return (Some(Err(Error::InitialListFailed(error))), State::New),
+            Err(error) => {
+                if params.continue_token.is_some() && pages::is_expired(&error) {
+                    self.paging = Paging::All;
+                }
+                return (Some(Err(Error::InitialListFailed(error))), State::New);
+            }
         };
         let full = |text: Option<String>| text.filter(|text| !text.is_empty());
         let rest = match (full(page.metadata.continue_), full(page.metadata.resource_version)) {
             (Some(token), _) => Rest::More(Some(token)),
-            (None, Some(version)) => Rest::None(version),
+            (None, Some(version)) => {
+                self.paging = Paging::Pages;
+                Rest::None(version)
+            }
             (None, None) => return (Some(Err(Error::NoResourceVersion)), State::New),
         };
         (None, State::Page { objects: page.items.into_iter(), rest })
@@ -227,7 +247,7 @@ where
         ListParams {
             label_selector: self.config.label_selector.clone(),
             field_selector: self.config.field_selector.clone(),
-            limit: self.config.page_size,
+            limit: self.config.page_size.filter(|_| self.paging == Paging::Pages),
             ..ListParams::default()
         }
     }

@@ -18,26 +18,33 @@ use tokio::time;
 
 use super::backoff::Backoff;
 use super::changes::{Changes, Listing};
+use super::obstacles::Obstacles;
 use super::{Kind, Seen, StatusObject};
+use crate::net::memory;
 use crate::source::object::{Misfit, ObjectName};
 
 /// A list that comes as a stream and has not gone on for so long is asked for in pages instead:
 /// old servers take the request for a watch, which never says that the list is whole.
 const STREAM_PATIENCE: Duration = Duration::from_secs(20);
 
+/// After so many things were said memory lies about that is not used any more.
+const MANY: usize = 1_000;
+
+/// How long nothing must have been said before that is cleaned up.
+const QUIET: Duration = Duration::from_secs(5);
+
+/// After so many failed attempts in a row, which take from three to six seconds, it is said that the
+/// server is in no state to answer. One that restarts is back before.
+const PATIENCE: u32 = 4;
+
 /// Follows one kind until nobody listens.
-pub(super) async fn run<K, F>(
-    api: Api<K>,
-    config: watcher::Config,
-    kind: Kind,
-    read: F,
-    sender: mpsc::Sender<Seen>,
-) where
+pub(super) async fn run<K, F>(api: Api<K>, config: watcher::Config, read: F, teller: Teller)
+where
     K: Resource + Clone + Debug + DeserializeOwned + Send + 'static,
     F: Fn(K) -> Result<Option<Seen>, Misfit>,
 {
-    let closed = sender.clone();
-    let mut follower = Follower::new(kind, read, sender);
+    let closed = teller.sender.clone();
+    let mut follower = Follower::new(read, teller);
     let follow = async { while let Ok(InPages) = follower.follow(&api, &config).await {} };
     // A quiet watch would not notice otherwise.
     match select(pin!(follow), pin!(closed.closed())).await {
@@ -59,10 +66,17 @@ struct Known {
     service: Option<Box<str>>,
 }
 
+/// Tells what is seen of one kind.
+pub(super) struct Teller {
+    kind: Kind,
+    sender: mpsc::Sender<Seen>,
+    obstacles: Obstacles,
+}
+
 struct Follower<F> {
     kind: Kind,
     read: F,
-    sender: mpsc::Sender<Seen>,
+    teller: Teller,
     /// What is there, by `namespace/name`.
     known: HashMap<Box<str>, Known>,
     /// Counts the lists.
@@ -71,21 +85,50 @@ struct Follower<F> {
     is_listing: bool,
     listing: Listing,
     is_unavailable: bool,
+    /// Attempts that failed since something was seen.
+    failures: u32,
     backoff: Backoff,
+    /// How much was said since memory was given back.
+    said: usize,
+}
+
+impl Teller {
+    pub(super) fn new(kind: Kind, sender: mpsc::Sender<Seen>, obstacles: Obstacles) -> Self {
+        Self { kind, sender, obstacles }
+    }
+
+    async fn say(&self, seen: Seen) -> Result<(), Deaf> {
+        self.sender.send(seen).await.map_err(|_| Deaf)
+    }
+
+    /// Says what is in the way, unless it has been said of another kind.
+    async fn complain(&self, reason: Reason) -> Result<(), Deaf> {
+        let is_news = match &reason {
+            Reason::OfKind(_) => true,
+            Reason::OfAll(cause) => self.obstacles.meet(self.kind, cause),
+        };
+        let (Reason::OfKind(text) | Reason::OfAll(text)) = reason;
+        match is_news {
+            true => self.say(Seen::Unavailable(self.kind, text)).await,
+            false => Ok(()),
+        }
+    }
 }
 
 impl<F> Follower<F> {
-    fn new(kind: Kind, read: F, sender: mpsc::Sender<Seen>) -> Self {
+    fn new(read: F, teller: Teller) -> Self {
         Self {
-            kind,
+            kind: teller.kind,
             read,
-            sender,
+            teller,
             known: HashMap::new(),
             round: 0,
             is_listing: false,
             listing: Listing::Streamed,
             is_unavailable: false,
+            failures: 0,
             backoff: Backoff::new(),
+            said: 0,
         }
     }
 
@@ -100,7 +143,15 @@ impl<F> Follower<F> {
             let is_streaming = self.listing == Listing::Streamed;
             let next = match self.is_listing && is_streaming {
                 true => time::timeout(STREAM_PATIENCE, changes.next()).await.ok(),
-                false => Some(changes.next().await),
+                false if self.said < MANY => Some(changes.next().await),
+                false => match time::timeout(QUIET, changes.next()).await {
+                    Ok(next) => Some(next),
+                    Err(_) => {
+                        self.said = 0;
+                        memory::give_back();
+                        continue;
+                    }
+                },
             };
             match next {
                 Some(Ok(event)) => self.take(event).await?,
@@ -139,8 +190,7 @@ impl<F> Follower<F> {
                 self.say(Seen::Synced(self.kind)).await?;
             }
         }
-        self.is_unavailable = false;
-        self.backoff.reset();
+        self.works_again();
         Ok(())
     }
 
@@ -181,18 +231,36 @@ impl<F> Follower<F> {
         Ok(())
     }
 
+    fn works_again(&mut self) {
+        if self.failures > 0 {
+            self.teller.obstacles.pass(self.kind);
+        }
+        self.failures = 0;
+        self.is_unavailable = false;
+        self.backoff.reset();
+    }
+
     /// Says what is in the way, once, and waits.
     async fn fail(&mut self, error: &watcher::Error) -> Result<(), Deaf> {
+        self.failures = self.failures.saturating_add(1);
         if let Some(reason) = reason(self.kind, error).filter(|_| !self.is_unavailable) {
-            self.is_unavailable = true;
-            self.say(Seen::Unavailable(self.kind, reason)).await?;
+            match reason {
+                Reason::OfAll(cause) if self.failures < PATIENCE => {
+                    tracing::debug!(kind = %self.kind, "{cause}");
+                }
+                reason => {
+                    self.is_unavailable = true;
+                    self.teller.complain(reason).await?;
+                }
+            }
         }
         time::sleep(self.backoff.next()).await;
         Ok(())
     }
 
-    async fn say(&self, seen: Seen) -> Result<(), Deaf> {
-        self.sender.send(seen).await.map_err(|_| Deaf)
+    async fn say(&mut self, seen: Seen) -> Result<(), Deaf> {
+        self.said = self.said.saturating_add(1);
+        self.teller.say(seen).await
     }
 }
 
@@ -251,34 +319,52 @@ fn root<'a>(error: &'a (dyn Error + 'static)) -> &'a (dyn Error + 'static) {
     iter::successors(Some(error), |&error| error.source()).last().unwrap_or(error)
 }
 
-/// Why a kind cannot be followed, and how to mend it; [`None`] for a watch that merely ended.
-fn reason(kind: Kind, error: &watcher::Error) -> Option<String> {
+/// Why a kind cannot be followed, and how to mend it.
+#[derive(Debug, Eq, PartialEq)]
+enum Reason {
+    /// Somebody has to do something about this kind.
+    OfKind(String),
+    /// The server is in no state to serve it, or any other kind; that may pass.
+    OfAll(String),
+}
+
+/// [`None`] for a watch that merely ended.
+fn reason(kind: Kind, error: &watcher::Error) -> Option<Reason> {
     use watcher::Error as E;
     let plural = kind.plural();
-    let (verb, cause) = match error {
-        E::InitialListFailed(cause) => ("list", cause),
-        E::WatchStartFailed(cause) => ("watch", cause),
+    let cause = match error {
+        E::InitialListFailed(cause) | E::WatchStartFailed(cause) => cause,
         // Asked for anew, which tells more.
         E::WatchError(_) | E::WatchFailed(_) => return None,
         E::NoResourceVersion => {
-            return Some(format!("following {plural}: the API server does not watch them"));
+            let reason = format!("following {plural}: the API server does not watch them");
+            return Some(Reason::OfKind(reason));
         }
     };
     let kube::Error::Api(status) = cause else {
-        return Some(format!("following {plural}: {}; it is tried again", root(cause)));
+        let reason = format!("asking the API server: {}; it is tried again", root(cause));
+        return Some(Reason::OfAll(reason));
     };
     let message = status.message.trim();
     Some(match status.code {
-        403 => format!(
+        403 => Reason::OfKind(format!(
             "following {plural}: {message}; allow get, list and watch of them to the service account"
-        ),
-        404 => format!(
+        )),
+        404 => Reason::OfKind(format!(
             "following {plural}: the API server does not know them; install the \
              CustomResourceDefinition of {kind}"
-        ),
+        )),
         410 => return None,
+        // Each kind has words of its own for the same state of the server.
+        429 => Reason::OfAll(String::from(
+            "the API server has too much to do, or is not ready yet (429); it is tried again",
+        )),
+        code @ 500.. => Reason::OfAll(format!(
+            "the API server cannot answer now: {} ({code}); it is tried again",
+            status.reason
+        )),
         code => {
-            format!("following {plural}: cannot {verb} them: {message} ({code}); it is tried again")
+            Reason::OfKind(format!("following {plural}: {message} ({code}); it is tried again"))
         }
     })
 }
@@ -295,7 +381,8 @@ mod tests {
     fn said(kind: Kind, events: Vec<Event<Raw>>) -> Vec<Vec<String>> {
         let (sender, mut receiver) = mpsc::channel(100);
         let read = move |raw| reduce::object(kind, raw);
-        let mut follower = Follower::new(kind, read, sender);
+        let teller = Teller::new(kind, sender, Obstacles::default());
+        let mut follower = Follower::new(read, teller);
         let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
         let mut said = Vec::new();
         for event in events {
@@ -406,28 +493,40 @@ mod tests {
     #[test]
     fn what_is_in_the_way_is_told_with_what_to_do() {
         let failed = |code: u16| {
-            let status =
-                kube::core::Status { code, message: "no".to_owned(), ..Default::default() };
+            let status = kube::core::Status {
+                code,
+                message: "no".to_owned(),
+                reason: "gone".to_owned(),
+                ..Default::default()
+            };
             watcher::Error::InitialListFailed(kube::Error::Api(status.boxed()))
         };
+        let of_kind = |text: &str| Some(Reason::OfKind(text.to_owned()));
+        let of_all = |text: &str| Some(Reason::OfAll(text.to_owned()));
         let rows = [
             (
                 403,
-                Some(
+                of_kind(
                     "following communities: no; allow get, list and watch of them to the service account",
                 ),
             ),
             (
                 404,
-                Some(
+                of_kind(
                     "following communities: the API server does not know them; install the CustomResourceDefinition of Community",
                 ),
             ),
             (410, None),
-            (429, Some("following communities: cannot list them: no (429); it is tried again")),
+            (
+                429,
+                of_all(
+                    "the API server has too much to do, or is not ready yet (429); it is tried again",
+                ),
+            ),
+            (503, of_all("the API server cannot answer now: gone (503); it is tried again")),
         ];
         for (code, want) in rows {
-            assert_eq!(reason(Kind::Community, &failed(code)).as_deref(), want, "{code}");
+            assert_eq!(reason(Kind::Community, &failed(code)), want, "{code}");
         }
     }
 }

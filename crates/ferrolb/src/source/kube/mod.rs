@@ -10,6 +10,7 @@ mod backoff;
 mod changes;
 mod follower;
 mod kind;
+mod obstacles;
 mod raw;
 mod reduce;
 
@@ -34,8 +35,9 @@ pub use kind::Kind;
 /// The label of our status objects that names the node which wrote them.
 pub const NODE_LABEL: &str = "metallb.io/node";
 
-/// How many things may wait for whoever receives them; watches pause meanwhile.
-const WAITING: usize = 1024;
+/// How many things may wait for whoever receives them; watches pause meanwhile. Each may be a whole
+/// Service, which takes some kilobytes.
+const WAITING: usize = 256;
 
 /// Objects of one answer to a list: large enough for few requests, small enough for little memory.
 const PAGE: u32 = 100;
@@ -73,7 +75,8 @@ pub enum Seen {
     /// kind listed anew; what was not seen again has been said to be gone by then.
     Synced(Kind),
     /// This kind cannot be listed or watched now, and why. Nothing is gone because of it. Said once,
-    /// until something of the kind is seen again.
+    /// until something of the kind is seen again; and of one of several kinds, where the cause is
+    /// the same for all. What may pass by itself is said when it has not, after some seconds.
     Unavailable(Kind, String),
 }
 
@@ -176,13 +179,14 @@ impl Scope {
 /// dropped.
 pub fn follow(client: kube::Client, scope: &Scope) -> mpsc::Receiver<Seen> {
     let (sender, receiver) = mpsc::channel(WAITING);
+    let obstacles = obstacles::Obstacles::default();
     for &kind in &scope.kinds {
         let config = scope.config(kind);
-        let sender = sender.clone();
+        let teller = follower::Teller::new(kind, sender.clone(), obstacles.clone());
         if kind == Kind::Namespace {
             // Of a namespace only its labels count, so nothing else is asked for.
             let api: Api<PartialObjectMeta<Namespace>> = Api::all(client.clone());
-            tokio::spawn(follower::run(api, config, kind, reduce::namespace, sender));
+            tokio::spawn(follower::run(api, config, reduce::namespace, teller));
             continue;
         }
         let api: Api<raw::Raw> = match kind.is_ours() {
@@ -190,7 +194,7 @@ pub fn follow(client: kube::Client, scope: &Scope) -> mpsc::Receiver<Seen> {
             false => Api::all_with(client.clone(), &kind),
         };
         let read = move |object: raw::Raw| reduce::object(kind, object);
-        tokio::spawn(follower::run(api, config, kind, read, sender));
+        tokio::spawn(follower::run(api, config, read, teller));
     }
     receiver
 }

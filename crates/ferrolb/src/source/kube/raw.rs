@@ -9,8 +9,10 @@ use std::fmt;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use kube::Resource;
 use kube::core::DynamicResourceScope;
+use serde::de::value::SeqAccessDeserializer;
+use serde::de::{DeserializeSeed, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer};
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 use super::Kind;
 
@@ -29,10 +31,7 @@ pub(super) struct Raw {
 
 impl<'de> Deserialize<'de> for Raw {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let mut value = Value::deserialize(deserializer)?;
-        if let Some(Value::Object(metadata)) = value.get_mut("metadata") {
-            metadata.remove(NEEDLESS);
-        }
+        let value = Level::Object.deserialize(deserializer)?;
         let text = |field: &str| value["metadata"][field].as_str().map(str::to_owned);
         let metadata = ObjectMeta {
             name: text("name"),
@@ -41,6 +40,73 @@ impl<'de> Deserialize<'de> for Raw {
             ..ObjectMeta::default()
         };
         Ok(Self { metadata, value })
+    }
+}
+
+/// Where in an object a value is. What is [`NEEDLESS`] there is read over.
+#[derive(Clone, Copy)]
+enum Level {
+    Object,
+    Metadata,
+}
+
+impl<'de> DeserializeSeed<'de> for Level {
+    type Value = Value;
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Value, D::Error> {
+        deserializer.deserialize_any(self)
+    }
+}
+
+impl<'de> Visitor<'de> for Level {
+    type Value = Value;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("any JSON value")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut fields: A) -> Result<Value, A::Error> {
+        let mut object = Map::new();
+        while let Some(name) = fields.next_key::<String>()? {
+            let value = match (self, name.as_str()) {
+                (Self::Metadata, NEEDLESS) => {
+                    fields.next_value::<IgnoredAny>()?;
+                    continue;
+                }
+                (Self::Object, "metadata") => fields.next_value_seed(Self::Metadata)?,
+                (Self::Object | Self::Metadata, _) => fields.next_value()?,
+            };
+            object.insert(name, value);
+        }
+        Ok(Value::Object(object))
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, items: A) -> Result<Value, A::Error> {
+        Value::deserialize(SeqAccessDeserializer::new(items))
+    }
+
+    fn visit_bool<E>(self, value: bool) -> Result<Value, E> {
+        Ok(value.into())
+    }
+
+    fn visit_i64<E>(self, value: i64) -> Result<Value, E> {
+        Ok(value.into())
+    }
+
+    fn visit_u64<E>(self, value: u64) -> Result<Value, E> {
+        Ok(value.into())
+    }
+
+    fn visit_f64<E>(self, value: f64) -> Result<Value, E> {
+        Ok(value.into())
+    }
+
+    fn visit_str<E>(self, value: &str) -> Result<Value, E> {
+        Ok(value.into())
+    }
+
+    fn visit_unit<E>(self) -> Result<Value, E> {
+        Ok(Value::Null)
     }
 }
 
@@ -93,11 +159,27 @@ mod tests {
             ("a name of the wrong type", json!({"metadata": {"name": 1}}), None),
             ("no metadata", json!({}), None),
             ("no object", json!([1]), None),
+            ("a number", json!(1), None),
+            ("nothing", json!(null), None),
         ];
         for (row, value, want) in rows {
-            let raw: Raw = serde_json::from_value(value).unwrap();
-            assert_eq!(raw.metadata.name.as_deref(), want, "{row}");
+            let text = value.to_string();
+            for raw in [serde_json::from_value(value), serde_json::from_str::<Raw>(&text)] {
+                assert_eq!(raw.unwrap().metadata.name.as_deref(), want, "{row}");
+            }
         }
+    }
+
+    #[test]
+    fn all_is_kept_but_who_wrote_which_field() {
+        let mut value = json!({
+            "metadata": {"name": "a", "labels": {NEEDLESS: "b"}, NEEDLESS: [{"manager": "c"}]},
+            "spec": {NEEDLESS: [null, true, -1, 1, 1.5, "text", {}]},
+            "status": null,
+        });
+        let raw: Raw = serde_json::from_str(&value.to_string()).unwrap();
+        value["metadata"].as_object_mut().unwrap().remove(NEEDLESS);
+        assert_eq!(raw.value, value);
     }
 
     #[test]

@@ -21,7 +21,7 @@ fn said(listing: Listing, answers: Vec<Answer>) -> (Vec<String>, Vec<String>) {
     let server = Router::new().fallback(async move |uri: Uri| {
         let query = uri.query().unwrap_or_default();
         let is_about = |part: &&str| {
-            ["resourceVersion=", "sendInitialEvents=", "continue="]
+            ["resourceVersion=", "sendInitialEvents=", "limit=", "continue="]
                 .iter()
                 .any(|name| part.starts_with(name))
         };
@@ -92,6 +92,7 @@ fn page(objects: &[Value], token: &str) -> Value {
     })
 }
 
+const RESUMED: &str = "resourceVersion=5";
 const LIST: &str = "sendInitialEvents=true resourceVersion=";
 
 #[test]
@@ -144,7 +145,7 @@ fn a_list_that_breaks_off_begins_anew() {
 
     let answers = vec![
         (200, vec![page(&[object("a", 1)], "x")]),
-        (410, vec![no(410, "the token has expired")]),
+        (500, vec![no(500, "not now")]),
         (200, vec![page(&[object("a", 1)], "y")]),
         (200, vec![page(&[object("b", 2)], "")]),
         (429, vec![]),
@@ -154,5 +155,27 @@ fn a_list_that_breaks_off_begins_anew() {
         paged,
         ["init", "is a", "not listed", "init", "is a", "is b", "whole", "not watched"]
     );
-    assert_eq!(asked, ["", "continue=x", "", "continue=y", "resourceVersion=5"]);
+    let pages = ["limit=500", "limit=500 continue=x", "limit=500", "limit=500 continue=y", RESUMED];
+    assert_eq!(asked, pages);
+}
+
+#[test]
+fn a_list_whose_rest_has_expired_is_asked_for_at_once() {
+    let answers = vec![
+        (200, vec![page(&[object("a", 1)], "x")]),
+        (410, vec![no(410, "the token has expired")]),
+        (503, vec![no(503, "not now")]),
+        (200, vec![page(&[object("a", 1), object("b", 2)], "")]),
+        // Only that list: later ones come in pages again.
+        (410, vec![no(410, "too old")]),
+        (200, vec![page(&[object("b", 2)], "")]),
+        (429, vec![]),
+    ];
+    let (said, asked) = said(Listing::InPages, answers);
+    let failed = ["init", "is a", "not listed", "init", "not listed"];
+    let whole = ["init", "is a", "is b", "whole", "not watched"];
+    let again = ["init", "is b", "whole", "not watched"];
+    assert_eq!(said, [&failed[..], &whole, &again].concat());
+    let pages = ["limit=500", "limit=500 continue=x"];
+    assert_eq!(asked, [&pages[..], &["", "", RESUMED, "limit=500", RESUMED]].concat());
 }
