@@ -21,7 +21,7 @@ use crate::parse::{self, last_good};
 use crate::source::document::FileProblem;
 use crate::source::files::{Files, Reading};
 use crate::source::watch::Watch;
-use crate::speaker::{Given, Identity, Keys, Speaker, may_answer_arp};
+use crate::speaker::{Given, Identity, Keys, Speaker, VirtualMacs, may_answer_arp};
 use crate::terminated::terminated;
 use crate::told::Told;
 
@@ -61,7 +61,8 @@ async fn serve(args: &Standalone) -> anyhow::Result<()> {
         keys: keys.current().to_vec(),
     };
     let table = interfaces.borrow_and_update().clone();
-    let mut speaker = Speaker::start(identity, facts, &table, None)
+    let mut virtual_macs = VirtualMacs::start().context("opening netlink")?;
+    let mut speaker = Speaker::start(identity, facts, &table, None, virtual_macs.clone())
         .context("starting the threads of the speaker")?;
     speaker.begin();
     tracing::info!(node = args.node_name, manifests = %args.manifests.display(), "started");
@@ -77,12 +78,16 @@ async fn serve(args: &Standalone) -> anyhow::Result<()> {
             Ok(()) = interfaces.changed() => {
                 speaker.use_interfaces(&interfaces.borrow_and_update());
             }
+            failures = virtual_macs.changed() => {
+                speaker.use_failures(&failures);
+            }
             keys = keys.changed() => speaker.use_keys(keys),
             () = &mut terminated => break,
         }
     }
     tracing::info!("leaving: the other nodes take over");
     speaker.leave();
+    virtual_macs.tidy().await;
     Ok(())
 }
 

@@ -428,7 +428,9 @@ mod tests {
             ),
         ];
         for (yaml, want) in rows {
-            let Report::Invalid { first: found, .. } = report(&yaml) else { panic!("valid: {yaml}") };
+            let Report::Invalid { first: found, .. } = report(&yaml) else {
+                panic!("valid: {yaml}")
+            };
             assert_eq!(found, want);
         }
     }

@@ -4,7 +4,9 @@
 //! | file | what |
 //! | --- | --- |
 //! | [`clock`] | the time, the only place that asks for it |
+//! | [`capability`] | what the kernel lets this process do |
 //! | [`interfaces`] | the table of network interfaces, kept fresh by netlink |
+//! | [`macvlan`] | interfaces with an Ethernet address of their own |
 //! | [`packet_socket`] | ARP or NDP frames of one interface (`AF_PACKET`) |
 //! | [`filter`] | which of these frames the kernel hands over |
 //! | [`groups`] | membership in multicast groups, by which NDP asks |
@@ -14,12 +16,14 @@
 //! | [`memory`] | how the allocator uses memory, unsafe |
 //! | [`inbox`] | desired state handed to a thread, and what such a thread waits for |
 
+pub mod capability;
 pub mod clock;
 pub mod filter;
 pub mod groups;
 pub mod http_status;
 pub mod inbox;
 pub mod interfaces;
+pub mod macvlan;
 pub mod memory;
 pub mod packet_socket;
 pub mod thread;

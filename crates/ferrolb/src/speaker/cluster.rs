@@ -31,9 +31,10 @@ use super::excluded::{self, Excluded};
 use super::fitness::summary;
 use super::held::{Held, Holding};
 use super::mesh::Punctuality;
+use super::virtual_mac::Failures;
 use super::{
-    Effect, Given, Identity, Keys, Lack, Observers, Speaker, Unfit, Verdict, may_answer_arp,
-    touched,
+    Effect, Given, Identity, Keys, Lack, Observers, Speaker, Unfit, Verdict, VirtualMacs,
+    may_answer_arp, touched,
 };
 use crate::args;
 use crate::http::{self, Reach, tls};
@@ -113,7 +114,10 @@ async fn serve(args: &args::Speaker) -> anyhow::Result<()> {
     tokio::spawn(bgp_extras::warn(client.clone(), namespace.clone()));
     let recorder = Recorder::start(client, COMPONENT);
     let warning = rivals::Warning::new(me);
-    let mut cluster = Cluster::new(identity, live, excluded, metrics, (written, recorder, warning));
+    let mut virtual_macs = VirtualMacs::start().context("opening netlink")?;
+    let told = (written, recorder, warning);
+    let seen_here = (excluded, virtual_macs.clone());
+    let mut cluster = Cluster::new(identity, live, seen_here, metrics, told);
     cluster.change(vec![Change::IgnoreExcludeLabel(args.ignore_exclude_lb)]).await;
     cluster.use_interfaces(&interfaces.borrow_and_update()).await?;
     let held = Arc::clone(&cluster.held);
@@ -128,6 +132,7 @@ async fn serve(args: &args::Speaker) -> anyhow::Result<()> {
                 cluster.give_way(known).await?;
             }
             keys = keys.changed() => cluster.use_keys(keys),
+            failures = virtual_macs.changed() => cluster.use_failures(&failures).await,
             Ok(()) = data_plane.changed() => {
                 let verdict = *data_plane.borrow_and_update();
                 cluster.use_data_plane(verdict).await;
@@ -149,6 +154,7 @@ async fn serve(args: &args::Speaker) -> anyhow::Result<()> {
     if let Some(speaker) = cluster.speaker {
         tokio::task::spawn_blocking(|| speaker.leave()).await.context("handing over")?;
     }
+    virtual_macs.tidy().await;
     drop(servers);
     Ok(())
 }
@@ -212,6 +218,7 @@ struct Cluster {
     excluded: Excluded,
     interfaces: Vec<Interface>,
     data_plane: Verdict,
+    virtual_macs: VirtualMacs,
     /// What is known before all is.
     facts: Facts,
     /// Once everything has been seen.
@@ -234,7 +241,7 @@ impl Cluster {
     fn new(
         identity: Identity,
         live: Live,
-        excluded: Excluded,
+        (excluded, virtual_macs): (Excluded, VirtualMacs),
         metrics: metrics::Speaker,
         (written, recorder, warning): (Written, Recorder, rivals::Warning),
     ) -> Self {
@@ -244,6 +251,7 @@ impl Cluster {
             excluded,
             interfaces: Vec::new(),
             data_plane: Verdict::Unseen,
+            virtual_macs,
             facts: Facts::default(),
             speaker: None,
             held: Arc::default(),
@@ -323,8 +331,9 @@ impl Cluster {
     async fn begin(&mut self) -> io::Result<()> {
         let facts = std::mem::take(&mut self.facts);
         let observers = Observers { held: Arc::clone(&self.held), metrics: self.metrics.clone() };
+        let (identity, virtual_macs) = (self.identity.clone(), self.virtual_macs.clone());
         let mut speaker =
-            Speaker::start(self.identity.clone(), facts, &self.interfaces, Some(observers))?;
+            Speaker::start(identity, facts, &self.interfaces, Some(observers), virtual_macs)?;
         let effect = speaker.begin();
         speaker.use_data_plane(self.data_plane);
         tracing::info!(addresses = speaker.planner().plan().candidacies.len(), "all was seen");
@@ -358,6 +367,13 @@ impl Cluster {
             self.follow_up(effect, &BTreeMap::new()).await;
         }
         Ok(())
+    }
+
+    async fn use_failures(&mut self, failures: &Failures) {
+        if let Some(speaker) = &mut self.speaker {
+            let effect = speaker.use_failures(failures);
+            self.follow_up(effect, &BTreeMap::new()).await;
+        }
     }
 
     async fn use_data_plane(&mut self, verdict: Verdict) {
@@ -397,7 +413,7 @@ impl Cluster {
                      \"{node}\" with protocol \"layer2\"",
                     lack.address
                 ),
-                Unfit::NoInterfaceInSubnet => lack.to_string(),
+                Unfit::NoInterfaceInSubnet | Unfit::VirtualMac(_) => lack.to_string(),
                 // It comes and goes with a cable, and another node takes over.
                 Unfit::NoUsableInterface => continue,
             };

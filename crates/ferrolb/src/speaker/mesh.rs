@@ -305,6 +305,7 @@ impl Mesh {
 
     fn flush(&mut self) {
         let (mut held, mut announce) = (BTreeMap::new(), BTreeSet::new());
+        let mut released = BTreeMap::new();
         while let Some(output) = self.ownership.poll() {
             match &output {
                 Output::Send { to, bytes } => self.send(to, bytes),
@@ -313,9 +314,11 @@ impl Mesh {
                     let is_first = *why == Why::NeverHeld;
                     let holding = if is_first { Holding::First } else { Holding::Inherited };
                     held.insert(*address, holding);
+                    released.insert(*address, false);
                 }
                 Output::Dropped { address, .. } | Output::Yielded { address, .. } => {
                     held.insert(*address, Holding::Lost);
+                    released.insert(*address, false);
                 }
                 Output::PeerHeard(peer) => {
                     self.heard.insert(peer.clone());
@@ -325,11 +328,12 @@ impl Mesh {
                     self.heard.remove(peer);
                     self.count_heard();
                 }
-                Output::Kept { .. } | Output::Released { .. } => (),
+                Output::Kept { address, .. } => _ = released.insert(*address, false),
+                Output::Released { address, .. } => _ = released.insert(*address, true),
             }
             tell(&output);
         }
-        if held.is_empty() && announce.is_empty() {
+        if held.is_empty() && released.is_empty() && announce.is_empty() {
             return;
         }
         if let Some(listener) = &self.held {
@@ -337,6 +341,7 @@ impl Mesh {
         }
         self.l2.update(|orders| {
             orders.held.append(&mut held);
+            orders.released.append(&mut released);
             orders.announce.append(&mut announce);
         });
     }
