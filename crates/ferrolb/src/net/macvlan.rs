@@ -145,14 +145,11 @@ fn ours(link: &LinkMessage) -> Option<Macvlan> {
 }
 
 fn into_io(error: rtnetlink::Error) -> io::Error {
-    match error {
-        rtnetlink::Error::NetlinkError(message) => match message.to_io() {
-            error if error.raw_os_error() == Some(libc::EOPNOTSUPP) => {
-                io::ErrorKind::Unsupported.into()
-            }
-            error => error,
-        },
-        error => io::Error::other(error),
+    let rtnetlink::Error::NetlinkError(message) = &error else { return io::Error::other(error) };
+    let error = message.to_io();
+    match error.raw_os_error() {
+        Some(libc::EOPNOTSUPP) => io::ErrorKind::Unsupported.into(),
+        _ => error,
     }
 }
 
