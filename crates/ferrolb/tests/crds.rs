@@ -248,7 +248,12 @@ fn pools_and_l2_advertisements_have_the_shape_of_metallb() {
         spec.announcements.count integer int32 minimum 1 maximum 20
         spec.announcements.interval string
         spec.announcements.refreshInterval string
+        spec.closeWatch object
+        spec.closeWatch.interval string
+        spec.closeWatch.multiplier integer int32 minimum 2 maximum 10
+        spec.conflictPolicy string enum [defend, yield]
         spec.duplicateProbe string enum [optimistic, strict, none]
+        spec.fencing string enum [none, quorum]
         spec.interfaces array
         spec.interfaces[] string
         spec.ipAddressPoolSelectors array
@@ -271,6 +276,8 @@ fn pools_and_l2_advertisements_have_the_shape_of_metallb() {
         spec.requireSubnet boolean
         spec.serviceSelectors array
         spec.serviceSelectors[] selector
+        spec.standInTime string
+        spec.sticky boolean
         spec.virtualMAC boolean
         status object
         ",

@@ -65,6 +65,13 @@ impl Ferrolb {
         self.process.log()
     }
 
+    /// `ferrolb leave` on `host`; waits for its end.
+    pub fn leave(host: &Host, binary: &Path) -> Result<ExitStatus> {
+        let mut command = Command::new(binary);
+        command.arg("leave");
+        host.netns.spawn(&command)?.wait(STOP_LIMIT)
+    }
+
     /// SIGTERM, as Kubernetes sends it; waits for the end, at most [`STOP_LIMIT`].
     pub fn stop(&mut self) -> Result<ExitStatus> {
         self.process.signal(Signal::SIGTERM)?;

@@ -15,6 +15,7 @@
 //! | [`capture`] | the switch's view: who says ARP what |
 //! | [`datagram`] | an attacker's view: what others said, to say it again |
 //! | [`ferrolb`], [`cluster`] | the program under test; one on every node, with a Service to look at |
+//! | [`routers`] | FRR, GoBGP: what speaks BGP with ours |
 //! | [`manifests`] | a copy of the examples that a test may change |
 //! | [`kube`] | a real API server, real kube-proxy, Nodes and pods in the network |
 //! | [`mac`], [`Report`] | values |
@@ -34,6 +35,7 @@ pub mod netns;
 pub mod pod;
 pub mod probe;
 pub mod process;
+pub mod routers;
 pub mod topology;
 
 mod report;
@@ -47,4 +49,4 @@ pub use netns::Netns;
 pub use probe::Probe;
 pub use process::Process;
 pub use report::{Outage, Report};
-pub use topology::{Host, Lan, Node};
+pub use topology::{Fault, Host, Lan, Node};

@@ -100,7 +100,7 @@ pub fn needs_link(kind: &'static str) -> Result<(), Missing> {
     if made { Ok(()) } else { Err(Missing::Link { kind }) }
 }
 
-fn installed(programs: &[(&'static str, &'static str)]) -> Result<(), Missing> {
+pub(crate) fn installed(programs: &[(&'static str, &'static str)]) -> Result<(), Missing> {
     match programs.iter().find(|(name, _)| !is_installed(name)) {
         None => Ok(()),
         Some((name, package)) => Err(Missing::Program { name, package }),
@@ -134,7 +134,8 @@ pub fn skip(test: &str, missing: Missing) {
 
 /// Ends the test, with a line that names it and the reason, on a machine without what a lab needs;
 /// `require!(kubernetes)` also wants the programs of Kubernetes, `require!(peers)` those of others for
-/// layer 2. `require!(link "bond")` wants a kernel with such interfaces.
+/// layer 2, `require!(router KIND)` those of a router. `require!(link "bond")` wants a kernel with such
+/// interfaces.
 #[macro_export]
 macro_rules! require {
     () => {
@@ -145,6 +146,9 @@ macro_rules! require {
     };
     (peers) => {
         $crate::require!(@ $crate::needs::needs_peers())
+    };
+    (router $kind:expr) => {
+        $crate::require!(@ $crate::routers::needs($kind))
     };
     (link $kind:literal) => {
         $crate::require!(@ $crate::needs::needs_link($kind))

@@ -198,6 +198,14 @@ impl Lan {
         kube_proxy::nft(&self.switch, table, &format!("{chain}{rules}  }}\n"))
     }
 
+    /// Makes the switch lose frames. A second call replaces the first; without faults, all is whole
+    /// again.
+    pub fn lose(&self, faults: &[Fault<'_>]) -> Result<()> {
+        let rules: String = faults.iter().map(|fault| format!("    {}\n", fault.rule())).collect();
+        let chain = "  chain forward {\n    type filter hook forward priority 1\n";
+        kube_proxy::nft(&self.switch, "bridge faults", &format!("{chain}{rules}  }}\n"))
+    }
+
     /// Makes the switch deliver multicast of IPv6 only to hosts that told it that they want it (MLD
     /// snooping), and ask them (a querier).
     pub fn snoop(&self) -> Result<()> {
@@ -342,6 +350,12 @@ impl Host {
         })
     }
 
+    /// Sends what goes to `network/length` by `gateway`.
+    pub fn route(&self, network: IpAddr, length: u8, gateway: IpAddr) -> Result<()> {
+        let add = async move |handle: Handle| add_route(&handle, network, length, gateway).await;
+        self.netns.netlink(add)
+    }
+
     /// Adds an IPv6 address to `eth0` as an ordinary host does: it asks the LAN first whether anybody
     /// has it. Waits for the result, and says whether the kernel found it free.
     pub fn detect_duplicate(&self, address: Ipv6Addr) -> Result<bool> {
@@ -385,6 +399,35 @@ impl Host {
         settings.iter().try_for_each(|(key, value)| self.netns.sysctl(key, value))
     }
 }
+
+/// What the switch does not pass on. Nobody sees a link go down.
+#[derive(Clone, Copy, Debug)]
+pub enum Fault<'a> {
+    /// Anything to this host: it sends and hears nothing.
+    Deaf(&'a str),
+    /// Heartbeats of speakers.
+    Heartbeats,
+    /// So many of a hundred heartbeats.
+    SomeHeartbeats(u8),
+    /// Anything from the first host to the second; the other direction works.
+    OneWay(&'a str, &'a str),
+}
+
+impl Fault<'_> {
+    fn rule(&self) -> String {
+        match self {
+            Self::Deaf(host) => format!("oifname \"{host}\" drop"),
+            Self::Heartbeats => format!("udp dport {MESH_PORT} drop"),
+            Self::SomeHeartbeats(percent) => {
+                format!("udp dport {MESH_PORT} numgen random mod 100 < {percent} drop")
+            }
+            Self::OneWay(from, to) => format!("iifname \"{from}\" oifname \"{to}\" drop"),
+        }
+    }
+}
+
+/// Where speakers hear one another.
+const MESH_PORT: u16 = 7946;
 
 /// The prefix lengths of the LAN, IPv4 and IPv6.
 const LAN_PREFIXES: (u8, u8) = (24, 64);

@@ -45,6 +45,12 @@ impl Order {
         Self(Arc::new(Unsorted { scores, address, sorted: OnceLock::new() }))
     }
 
+    /// The candidates in order, each with its score.
+    pub fn candidates(&self) -> impl Iterator<Item = Candidate<'_>> {
+        let score = |node| self.0.scores.get(node).copied().unwrap_or_default();
+        self.iter().map(move |node| Candidate { node, score: score(node) })
+    }
+
     /// Whether a node is among the candidates, wherever it stands.
     pub fn contains(&self, node: &NodeName) -> bool {
         self.0.scores.contains_key(node)

@@ -42,9 +42,10 @@ const CLOCKED: &str = "crates/ferrolb/src/";
 const CLOCK: &str = "crates/ferrolb/src/net/clock.rs";
 
 /// Drivers and main loops: what waits for several things at once.
-const WAITING: [&str; 7] = [
+const WAITING: [&str; 8] = [
     "crates/ferrolb/src/controller/",
-    "crates/ferrolb/src/k8s/l2_status/writer.rs",
+    "crates/ferrolb/src/k8s/announcement/writer.rs",
+    "crates/ferrolb/src/net/interfaces.rs",
     "crates/ferrolb/src/rivals/follower.rs",
     "crates/ferrolb/src/source/",
     "crates/ferrolb/src/speaker/",

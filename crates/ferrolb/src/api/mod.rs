@@ -31,8 +31,8 @@ pub use ip_address_pool::{
     IPAddressPool, IPAddressPoolSpec, IPAddressPoolStatus, Quota, Reservation, ServiceAllocation,
 };
 pub use l2_advertisement::{
-    Announcements, DuplicateProbe, L2Advertisement, L2AdvertisementSpec, L2AdvertisementStatus,
-    PlannedMove, PlannedMoves, PreferredNodeSelector,
+    Announcements, CloseWatch, ConflictPolicy, DuplicateProbe, Fencing, L2Advertisement,
+    L2AdvertisementSpec, L2AdvertisementStatus, PlannedMove, PlannedMoves, PreferredNodeSelector,
 };
 pub use password::Password;
 pub use service_bgp_status::{ServiceBGPStatus, ServiceBGPStatusSpec, ServiceBGPStatusStatus};

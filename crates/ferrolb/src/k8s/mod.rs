@@ -1,11 +1,11 @@
 //! What is written to the API server, and what it asks.
 
+pub mod announcement;
 pub mod certs;
 pub mod client;
 pub mod configuration_state;
 pub mod definitions;
 pub mod events;
-pub mod l2_status;
 pub mod lease;
 pub mod memberlist_secret;
 pub mod own_pod;

@@ -61,8 +61,22 @@ impl<T> AsFd for Inbox<T> {
 ///
 /// What the operating system says; being interrupted by a signal is not an error.
 pub fn wait(sources: &[BorrowedFd<'_>], timeout: Option<Duration>) -> io::Result<()> {
-    let mut polled: Vec<_> =
-        sources.iter().map(|source| PollFd::new(*source, PollFlags::POLLIN)).collect();
+    wait_for(sources, &[], timeout)
+}
+
+/// Sleeps until one of `sources` is readable, one of `sinks` is writable or `timeout` has passed.
+///
+/// # Errors
+///
+/// As for [`wait`].
+pub fn wait_for(
+    sources: &[BorrowedFd<'_>],
+    sinks: &[BorrowedFd<'_>],
+    timeout: Option<Duration>,
+) -> io::Result<()> {
+    let sources = sources.iter().map(|source| PollFd::new(*source, PollFlags::POLLIN));
+    let sinks = sinks.iter().map(|sink| PollFd::new(*sink, PollFlags::POLLOUT));
+    let mut polled: Vec<_> = sources.chain(sinks).collect();
     match ppoll(&mut polled, timeout.map(TimeSpec::from_duration), None) {
         Ok(_) | Err(nix::errno::Errno::EINTR) => Ok(()),
         Err(errno) => Err(errno.into()),

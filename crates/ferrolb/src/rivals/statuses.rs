@@ -6,7 +6,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use planner::names::{NodeName, ServiceName};
 
 use super::Rival;
-use crate::k8s::l2_status::{labelled, node_of};
+use crate::k8s::announcement::{labelled, node_of};
 
 /// What a ServiceL2Status says, and who says it.
 #[derive(Clone, Debug, Eq, PartialEq)]

@@ -14,6 +14,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context as _, anyhow, bail};
+use ipnet::IpNet;
 use kube::Client;
 use planner::facts::{Change, Facts};
 use planner::names::{NodeName, ServiceName};
@@ -26,26 +27,31 @@ use tokio::task::JoinSet;
 use super::announced::{Announced, News};
 use super::beside::Beside;
 use super::bgp_extras;
+use super::control::{Control, Request};
 use super::data_plane;
 use super::excluded::{self, Excluded};
 use super::fitness::summary;
 use super::held::{Held, Holding};
 use super::mesh::Punctuality;
+use super::routed::Routed;
 use super::virtual_mac::Failures;
 use super::{
-    Effect, Given, Identity, Keys, Lack, Observers, Speaker, Unfit, Verdict, VirtualMacs,
-    may_answer_arp, touched,
+    Effect, Ending, Given, Identity, Keys, Lack, Observers, Speaker, Unfit, Verdict, VirtualMacs,
+    bgp, may_answer_arp, touched,
 };
+use crate::api::{ServiceBGPStatus, ServiceL2Status};
 use crate::args;
 use crate::http::{self, Reach, tls};
+use crate::k8s::announcement::kind::Kind as _;
+use crate::k8s::announcement::writer::{Order, Writer};
 use crate::k8s::client;
 use crate::k8s::configuration_state::{Component, Remark, Report, Reporter};
 use crate::k8s::events::{EventType, Recorder};
-use crate::k8s::l2_status::writer::{Order, Writer};
 use crate::k8s::own_pod::own_pod;
 use crate::k8s::reference::Reference;
 use crate::metrics::{self, Config, Protocol, Update};
 use crate::net::clock::Clock;
+use crate::net::gateways;
 use crate::net::interfaces::{self, Interface};
 use crate::parse::live::Live;
 use crate::rivals::{self, Me};
@@ -94,6 +100,7 @@ async fn serve(args: &args::Speaker) -> anyhow::Result<()> {
     let namespace = args.namespace.clone().unwrap_or(own_namespace);
     let mut terminated = pin!(terminated()?);
     let mut interfaces = interfaces::watch().await.context("listing network interfaces")?;
+    let mut gateways = gateways::watch().await.context("listing routes")?;
     let node = NodeName(args.node_name.clone());
     let metrics = metrics::Speaker::new(node.clone()).context("making metrics")?;
     let (synced, is_ready) = watch::channel(false);
@@ -120,17 +127,21 @@ async fn serve(args: &args::Speaker) -> anyhow::Result<()> {
     let mut cluster = Cluster::new(identity, live, seen_here, metrics, told);
     cluster.change(vec![Change::IgnoreExcludeLabel(args.ignore_exclude_lb)]).await;
     cluster.use_interfaces(&interfaces.borrow_and_update()).await?;
+    cluster.use_gateways(&gateways.borrow_and_update());
     let held = Arc::clone(&cluster.held);
     let mut data_plane = data_plane::watch(args.data_plane_check, args.kube_proxy_healthz);
     let mut batch = Vec::new();
-    loop {
+    let mut control = Control::open();
+    let left = loop {
         tokio::select! {
-            () = &mut terminated => break,
+            () = &mut terminated => break None,
+            Request::Leave(left) = control.next() => break Some(left),
             edits = held.changed() => cluster.hold(&edits).await,
             Ok(()) = rivals.changed() => {
                 let known = rivals.borrow_and_update().clone().unwrap_or_default();
                 cluster.give_way(known).await?;
             }
+            Ok(()) = gateways.changed() => cluster.use_gateways(&gateways.borrow_and_update()),
             keys = keys.changed() => cluster.use_keys(keys),
             failures = virtual_macs.changed() => cluster.use_failures(&failures).await,
             Ok(()) = data_plane.changed() => {
@@ -149,10 +160,25 @@ async fn serve(args: &args::Speaker) -> anyhow::Result<()> {
         }
         let has_begun = cluster.speaker.is_some();
         synced.send_if_modified(|synced| !std::mem::replace(synced, has_begun) && has_begun);
-    }
-    tracing::info!("leaving: the other nodes take over");
+    };
+    let ending = match &left {
+        Some(_) => {
+            tracing::info!("leaving: the other nodes take over");
+            Ending::HandOver
+        }
+        None => {
+            tracing::info!("stopping: the other nodes answer in the name of this one for a while");
+            Ending::Restart
+        }
+    };
     if let Some(speaker) = cluster.speaker {
-        tokio::task::spawn_blocking(|| speaker.leave()).await.context("handing over")?;
+        let end = move || speaker.end(ending);
+        tokio::task::spawn_blocking(end).await.context("handing over")?;
+    }
+    if let Some(left) = left {
+        // Who asked may be gone.
+        let _ = left.send(());
+        control.idle(terminated).await;
     }
     virtual_macs.tidy().await;
     drop(servers);
@@ -219,12 +245,15 @@ struct Cluster {
     interfaces: Vec<Interface>,
     data_plane: Verdict,
     virtual_macs: VirtualMacs,
+    gateways: BTreeSet<IpAddr>,
     /// What is known before all is.
     facts: Facts,
     /// Once everything has been seen.
     speaker: Option<Speaker>,
     held: Arc<Held>,
+    sessions: Arc<bgp::Sessions>,
     announced: Announced,
+    routed: Routed,
     beside: Beside,
     warning: rivals::Warning,
     /// `metadata.uid` of Services, for Events.
@@ -252,10 +281,13 @@ impl Cluster {
             interfaces: Vec::new(),
             data_plane: Verdict::Unseen,
             virtual_macs,
+            gateways: BTreeSet::new(),
             facts: Facts::default(),
             speaker: None,
             held: Arc::default(),
+            sessions: Arc::default(),
             announced: Announced::default(),
+            routed: Routed::default(),
             beside: Beside::default(),
             warning,
             uids: BTreeMap::new(),
@@ -289,7 +321,7 @@ impl Cluster {
                 }
                 Seen::Service(name, None) => _ = self.uids.remove(&name),
                 Seen::Status(object) => self.written.see(*object).await,
-                Seen::Synced(Kind::ServiceL2Status) => self.written.order(Order::Synced).await,
+                Seen::Synced(kind) => self.written.synced(kind).await,
                 Seen::Unavailable(kind, cause) => {
                     tracing::warn!(%kind, "nothing is withdrawn because of it: {cause}");
                 }
@@ -297,8 +329,7 @@ impl Cluster {
                 | Seen::Misfit(..)
                 | Seen::Put(_)
                 | Seen::Slice { .. }
-                | Seen::SpeakerPod { .. }
-                | Seen::Synced(_) => (),
+                | Seen::SpeakerPod { .. } => (),
             }
         }
         let changes = self.live.changes();
@@ -313,7 +344,7 @@ impl Cluster {
         self.warning.tell(&known, &self.recorder);
         self.metrics.process().rivals(known.rivals.len());
         let uids = known.rivals.iter().map(|rival| rival.uid.clone()).collect();
-        self.written.order(Order::Leave(uids)).await;
+        self.written.leave(uids).await;
         let changes = self.beside.take(known);
         self.change(changes).await;
         self.begin_in_time().await
@@ -330,15 +361,24 @@ impl Cluster {
     /// Starts announcing.
     async fn begin(&mut self) -> io::Result<()> {
         let facts = std::mem::take(&mut self.facts);
-        let observers = Observers { held: Arc::clone(&self.held), metrics: self.metrics.clone() };
+        let observers = Observers {
+            held: Arc::clone(&self.held),
+            metrics: self.metrics.clone(),
+            sessions: Arc::clone(&self.sessions),
+        };
         let (identity, virtual_macs) = (self.identity.clone(), self.virtual_macs.clone());
         let mut speaker =
             Speaker::start(identity, facts, &self.interfaces, Some(observers), virtual_macs)?;
+        speaker.use_witnesses(&self.gateways);
         let effect = speaker.begin();
         speaker.use_data_plane(self.data_plane);
-        tracing::info!(addresses = speaker.planner().plan().candidacies.len(), "all was seen");
+        let plan = speaker.planner().plan();
+        let (addresses, peers) = (plan.candidacies.len(), plan.peers.len());
+        tracing::info!(addresses, peers, "all was seen");
+        let routes: BTreeSet<_> = plan.peers.values().flat_map(|all| all.keys().copied()).collect();
         self.speaker = Some(speaker);
         self.follow_up(effect, &BTreeMap::new()).await;
+        self.follow_routes(routes).await;
         Ok(())
     }
 
@@ -357,6 +397,13 @@ impl Cluster {
         self.identity.keys = keys.to_vec();
         if let Some(speaker) = &mut self.speaker {
             speaker.use_keys(keys);
+        }
+    }
+
+    fn use_gateways(&mut self, gateways: &BTreeSet<IpAddr>) {
+        self.gateways.clone_from(gateways);
+        if let Some(speaker) = &mut self.speaker {
+            speaker.use_witnesses(gateways);
         }
     }
 
@@ -430,19 +477,42 @@ impl Cluster {
         let news = self.announced.update(plan, held, touched);
         let is_stranger = self.clock.now() < proto::time::Instant::START + STRANGER;
         for (name, news) in news {
-            let addresses = self.announced.addresses(&name);
-            let series = addresses.map(|address| (Protocol::Layer2, address)).collect();
-            self.metrics.announced(&name, series);
-            if news == News::Gained {
-                let message = format!("announcing from node \"{node}\" with protocol \"layer2\"");
-                let about = reference(&name, &self.uids);
-                self.recorder.tell(&about, EventType::Normal, "nodeAssigned", message);
-            }
+            self.tell(&name, &news, Protocol::Layer2);
             let interfaces = self.announced.interfaces(plan, &name, &self.interfaces);
-            self.written.order(Order::Want(name.clone(), interfaces)).await;
+            self.written.layer2(Order::Want(name.clone(), interfaces)).await;
             if inherited.contains(&name) || news == News::Gained && is_stranger {
-                self.written.order(Order::Inherit(name)).await;
+                self.written.layer2(Order::Inherit(name)).await;
             }
+        }
+        let touched = self.routed.touched(&effect.diffs);
+        self.follow_routes(touched).await;
+    }
+
+    /// Tells others which Services routers are told of, as far as these prefixes are concerned.
+    async fn follow_routes(&mut self, touched: BTreeSet<IpNet>) {
+        let Some(speaker) = &self.speaker else { return };
+        let news = self.routed.update(speaker.planner().plan(), touched);
+        for (name, news) in news {
+            self.tell(&name, &news, Protocol::Bgp);
+            let peers = self.routed.peers(&name);
+            self.written.bgp(Order::Want(name, peers)).await;
+        }
+    }
+
+    /// Counts what is announced of a Service now, and says in an Event that more is.
+    fn tell(&self, name: &ServiceName, news: &News, protocol: Protocol) {
+        let layer2 = self.announced.addresses(name).map(|address| (Protocol::Layer2, address));
+        let facts = self.speaker.as_ref().map(|speaker| speaker.planner().facts());
+        let service = facts.and_then(|facts| facts.services.get(name));
+        let addresses = service.into_iter().flat_map(|service| &service.addresses);
+        let is_routed = |at: &&IpAddr| self.routed.prefixes(name).any(|net| net.contains(*at));
+        let bgp = addresses.filter(is_routed).map(|address| (Protocol::Bgp, *address));
+        self.metrics.announced(name, layer2.chain(bgp).collect());
+        if *news == News::Gained {
+            let node = &self.identity.node;
+            let message = format!("announcing from node \"{node}\" with protocol \"{protocol}\"");
+            let about = reference(name, &self.uids);
+            self.recorder.tell(&about, EventType::Normal, "nodeAssigned", message);
         }
     }
 
@@ -460,11 +530,7 @@ impl Cluster {
         for problem in self.problems.news(self.live.problems().map(ToString::to_string)) {
             tracing::error!("{problem}");
         }
-        let peers = self.live.settings().peers.keys();
-        let unspoken = peers.map(|peer| {
-            format!("BGPPeer {peer}: BGP is not spoken yet, so this router is told nothing")
-        });
-        let warnings = self.live.warnings().map(ToString::to_string).chain(unspoken);
+        let warnings = self.live.warnings().map(ToString::to_string);
         for warning in self.warnings.news(warnings) {
             tracing::warn!("{warning}");
         }
@@ -506,43 +572,73 @@ fn reference(name: &ServiceName, uids: &BTreeMap<ServiceName, Box<str>>) -> Refe
 
 /// The status objects of this node; they are written once the Pod that owns them is known.
 struct Written {
-    orders: mpsc::Sender<Order>,
+    layer2: mpsc::Sender<Order>,
+    bgp: mpsc::Sender<Order>,
     reporter: Reporter,
 }
 
 impl Written {
     fn start(client: Client, namespace: &str, node: &str, pod: &str) -> Self {
-        let (orders, to_write) = mpsc::channel(ORDERS);
-        let writer = Writer::new(client.clone(), namespace, node);
+        let (layer2, to_write) = mpsc::channel(ORDERS);
+        let writer = Writer::<ServiceL2Status>::new(client.clone(), namespace, node);
         let (found, owner) = oneshot::channel();
+        tokio::spawn(writer.run(to_write, owner));
+        let (bgp, to_write) = mpsc::channel(ORDERS);
+        let writer = Writer::<ServiceBGPStatus>::new(client.clone(), namespace, node);
+        let (found_too, owner) = oneshot::channel();
         tokio::spawn(writer.run(to_write, owner));
         let component = Component::Speaker(node.to_owned());
         let at = (client.clone(), namespace.to_owned());
         let pod = pod.to_owned();
         let reporter = Reporter::start(at.clone(), component, async move {
             let owner = own_pod(&at.0, &at.1, &pod).await;
-            // The other one has ended: so does the process.
-            let _ = found.send(owner.clone());
+            // The other ones have ended: so does the process.
+            let _ = (found.send(owner.clone()), found_too.send(owner.clone()));
             owner
         });
-        Self { orders, reporter }
+        Self { layer2, bgp, reporter }
     }
 
-    async fn order(&self, order: Order) {
+    async fn layer2(&self, order: Order) {
         // The writer ends only with the process.
-        let _ = self.orders.send(order).await;
+        let _ = self.layer2.send(order).await;
+    }
+
+    async fn bgp(&self, order: Order) {
+        // The writer ends only with the process.
+        let _ = self.bgp.send(order).await;
+    }
+
+    async fn synced(&self, kind: Kind) {
+        match kind {
+            Kind::ServiceL2Status => self.layer2(Order::Synced).await,
+            Kind::ServiceBGPStatus => self.bgp(Order::Synced).await,
+            _ => (),
+        }
+    }
+
+    /// Leaves what the Pods with these UIDs wrote to them.
+    async fn leave(&self, others: BTreeSet<String>) {
+        self.layer2(Order::Leave(others.clone())).await;
+        self.bgp(Order::Leave(others)).await;
     }
 
     async fn see(&self, object: StatusObject) {
         match object {
-            StatusObject::L2(status) => self.order(Order::See(Box::new(status))).await,
+            StatusObject::L2(status) => {
+                self.layer2(Order::See(Box::new(status.reduce()))).await;
+            }
+            StatusObject::Bgp(status) => self.bgp(Order::See(Box::new(status.reduce()))).await,
             StatusObject::Gone(name) if name.kind == "ServiceL2Status" => {
-                self.order(Order::Gone(name.name)).await;
+                self.layer2(Order::Gone(name.name)).await;
+            }
+            StatusObject::Gone(name) if name.kind == "ServiceBGPStatus" => {
+                self.bgp(Order::Gone(name.name)).await;
             }
             StatusObject::Gone(name) if name.kind == "ConfigurationState" => {
                 self.reporter.is_gone();
             }
-            StatusObject::Bgp(_) | StatusObject::Configuration(_) | StatusObject::Gone(_) => (),
+            StatusObject::Configuration(_) | StatusObject::Gone(_) => (),
         }
     }
 }

@@ -184,6 +184,7 @@ pub(super) fn selected<'a>(
     interfaces.iter().filter(is_selected)
 }
 
-fn is_usable(interface: &Interface) -> bool {
+/// Whether anything can be answered on it.
+pub(super) fn is_usable(interface: &Interface) -> bool {
     interface.can_arp && interface.is_running && !interface.is_virtual_mac()
 }

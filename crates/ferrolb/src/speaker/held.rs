@@ -13,6 +13,8 @@ pub enum Holding {
     First,
     /// It does, and another node did before.
     Inherited,
+    /// It does, as in an earlier life of its speaker: others kept the address for it.
+    Resumed,
     /// It does not any more.
     Lost,
 }

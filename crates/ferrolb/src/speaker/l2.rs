@@ -5,18 +5,19 @@
 //! derives what each interface answers for; there is no second path for "stop answering". What is
 //! heard goes to the mesh.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::io;
 use std::net::IpAddr;
 use std::os::fd::AsFd;
 use std::sync::Arc;
 use std::thread::{self, JoinHandle};
+use std::time::Duration;
 
 use planner::facts::lan::Announcing;
 use planner::interfaces::Interfaces;
 use proto::l2::virtual_mac::virtual_mac;
 use proto::l2::{Arrival, Heard, Input, Mac, Output};
-use proto::time::earliest;
+use proto::time::{Instant, earliest};
 
 use super::held::Holding;
 use super::mesh;
@@ -36,6 +37,10 @@ use voice::Part;
 /// What the mesh was not told yet of what was heard. More than that is of no use to it: what counts
 /// is said again.
 const HEARD_WAITING: usize = 1_024;
+
+/// How often the mesh is told that hosts ask for what is held. One question in this time shows that
+/// the LAN is heard; there may be 100,000 a second.
+const QUESTIONS_TOLD: Duration = Duration::from_millis(20);
 
 /// What the thread is told. What is `None` or not named did not change.
 #[derive(Debug, Default)]
@@ -91,12 +96,16 @@ struct Ports {
     ports: BTreeMap<u32, Port>,
     held: BTreeMap<IpAddr, Holding>,
     released: BTreeSet<IpAddr>,
+    /// Which station was asked last for an address with an Ethernet address of its own.
+    asked: BTreeMap<IpAddr, Mac>,
     standing_in: BTreeMap<IpAddr, Mac>,
     followed: BTreeSet<IpAddr>,
     scopes: BTreeMap<IpAddr, Scope>,
     interfaces: Vec<Interface>,
     filter: Filter,
     listeners: Listeners,
+    /// When the mesh was told last that hosts ask.
+    questions_told: Option<Instant>,
 }
 
 /// Starts the thread. It ends when it is told to.
@@ -114,12 +123,14 @@ pub fn start(
         ports: BTreeMap::new(),
         held: BTreeMap::new(),
         released: BTreeSet::new(),
+        asked: BTreeMap::new(),
         standing_in: BTreeMap::new(),
         followed: BTreeSet::new(),
         scopes: BTreeMap::new(),
         interfaces: Vec::new(),
         filter: Filter::default(),
         listeners,
+        questions_told: None,
     };
     thread::Builder::new().name(String::from("l2")).spawn(move || run(ports, &orders))
 }
@@ -155,6 +166,7 @@ impl Ports {
         self.held.retain(|_, holding| *holding != Holding::Lost);
         merge(&mut self.standing_in, orders.standing_in);
         merge(&mut self.scopes, orders.scopes);
+        self.asked.retain(|address, _| self.scopes.contains_key(address));
         mark(&mut self.released, orders.released);
         mark(&mut self.followed, orders.followed);
         if let Some(filter) = orders.filter {
@@ -198,6 +210,7 @@ impl Ports {
                 let arrival = match self.held.get(&address) {
                     Some(Holding::First) => Arrival::First(probe),
                     Some(Holding::Inherited | Holding::Lost) | None => Arrival::TakenOver,
+                    Some(Holding::Resumed) => Arrival::Resumed,
                 };
                 port.handle(now, Input::Answer { address, voice, arrival, schedule });
                 let is_followed = is_here && self.followed.contains(&address);
@@ -221,6 +234,9 @@ impl Ports {
             let scope = self.scopes.get(&address);
             let has_own = scope.is_some_and(|scope| scope.announcing.has_virtual_mac);
             let mac = if has_own { virtual_mac(address) } else { station };
+            if has_own {
+                self.asked.insert(address, station);
+            }
             for port in self.ports.values_mut().filter(|port| !port.is_virtual()) {
                 port.handle(now, Input::Ask { address, mac });
             }
@@ -263,7 +279,10 @@ impl Ports {
 
     fn flush(&mut self) {
         let mut counts: BTreeMap<IpAddr, Counts> = BTreeMap::new();
-        let mut heard = Vec::new();
+        let mut heard = HashSet::new();
+        let now = self.clock.now();
+        let mut is_question_due =
+            self.questions_told.is_none_or(|told| now - told >= QUESTIONS_TOLD);
         for port in self.ports.values_mut() {
             while let Some(output) = port.poll() {
                 let interface = port.name();
@@ -278,6 +297,10 @@ impl Ports {
                     Output::Answered { address, to } => {
                         counts.entry(address).or_default().answered += 1;
                         tracing::debug!(interface, %address, %to, "answered");
+                        if std::mem::take(&mut is_question_due) {
+                            heard.insert(Heard::Question { address, from: to });
+                            self.questions_told = Some(now);
+                        }
                     }
                     Output::Announced { address, frames } => {
                         counts.entry(address).or_default().announced += u64::from(frames);
@@ -285,7 +308,7 @@ impl Ports {
                     }
                     Output::Heard(what) => {
                         tell(interface, what);
-                        heard.push(what);
+                        heard.extend(voice::as_station(what, &self.asked));
                     }
                     Output::Join(group) => port.join(group),
                     Output::Leave(group) => port.leave(group),

@@ -1,20 +1,24 @@
 //! The loop of one node: facts, plan, engines.
 //!
 //! [`Speaker::apply`] takes what is new about the facts, and hands each thread what that changes for
-//! it: [`mesh`] decides which addresses this node holds, [`l2`] answers for those. What it costs
-//! depends on what is new, not on how many Services there are.
+//! it: [`mesh`] decides which addresses this node holds, [`l2`] answers for those, [`bgp`] tells
+//! routers. What it costs depends on what is new, not on how many Services there are.
 
 mod announced;
 mod beside;
+pub mod bgp;
 mod bgp_extras;
 pub mod cluster;
+pub mod control;
 mod data_plane;
 mod excluded;
 mod fitness;
 pub mod held;
 mod keys;
 pub mod l2;
+mod links;
 pub mod mesh;
+mod routed;
 mod virtual_mac;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
@@ -27,9 +31,10 @@ use anyhow::{Context as _, bail};
 use planner::announce::Planner;
 use planner::facts::{Change, Facts};
 use planner::names::NodeName;
+use planner::owner::{self, Order};
 use planner::plan::{Candidacy, PlanDiff};
 use proto::mesh::Station;
-use proto::mesh::ownership;
+use proto::mesh::ownership::{self, Link};
 use proto::mesh::seal::Key;
 
 use crate::metrics;
@@ -47,7 +52,12 @@ use virtual_mac::{Failure, Failures};
 pub use data_plane::{Check, Verdict};
 pub use fitness::{Lack, Unfit};
 pub use keys::{Given, Keys};
+pub use mesh::Ending;
 pub use virtual_mac::VirtualMacs;
+
+/// Candidates of an address, from the first, that listen to what the LAN says of it. Each is in the
+/// multicast groups of its IPv6 addresses for that, so it cannot be all nodes.
+const FOLLOWERS: usize = 6;
 
 /// Who a speaker is.
 #[derive(Clone, Debug)]
@@ -70,6 +80,8 @@ pub struct Observers {
     pub held: Arc<Held>,
     /// What is sent for them.
     pub metrics: metrics::Speaker,
+    /// How the sessions with routers are.
+    pub sessions: Arc<bgp::Sessions>,
 }
 
 /// What [`Speaker::apply`] did.
@@ -88,6 +100,7 @@ pub struct Speaker {
     node: NodeName,
     planner: Planner,
     interfaces: Vec<Interface>,
+    links: Option<Vec<Link>>,
     names: Names,
     lacks: BTreeMap<IpAddr, Lack>,
     data_plane: Verdict,
@@ -95,6 +108,8 @@ pub struct Speaker {
     virtual_macs: Option<Failures>,
     mesh: Arc<Inbox<mesh::Orders>>,
     l2: Arc<Inbox<l2::Orders>>,
+    bgp: Arc<Inbox<bgp::Orders>>,
+    wanted: bgp::Wanted,
     threads: Vec<JoinHandle<()>>,
     punctuality: Punctuality,
 }
@@ -115,6 +130,8 @@ impl Speaker {
         let Identity { node, station, mesh_port, keys } = identity;
         let clock = Clock::start();
         let (mesh, l2) = (Arc::new(Inbox::<mesh::Orders>::new()?), Arc::new(Inbox::new()?));
+        let bgp = Arc::new(Inbox::<bgp::Orders>::new()?);
+        let sessions = observers.as_ref().map(|to| Arc::clone(&to.sessions)).unwrap_or_default();
         let (held, metrics) = observers.map(|to| (to.held, to.metrics)).unzip();
         let listeners = mesh::Listeners { l2: Arc::clone(&l2), held, metrics: metrics.clone() };
         mesh.update(|orders| orders.keys = Some(keys));
@@ -127,19 +144,26 @@ impl Speaker {
         if let Some(metrics) = metrics {
             metrics.mesh_punctuality(punctuality);
         }
-        let threads = vec![answering, hearing];
+        let speaking = bgp::start(clock, Arc::clone(&bgp), sessions)?;
+        let threads = vec![answering, hearing, speaking];
+        let wanted = bgp::Wanted::new(node.clone(), Arc::clone(&bgp));
         let planner = Planner::new(node.clone(), facts);
         let (names, lacks) = (Names::default(), BTreeMap::new());
+        let interfaces = interfaces.to_vec();
+        let links = None;
         Ok(Self {
             node,
             planner,
-            interfaces: interfaces.to_vec(),
+            interfaces,
+            links,
             names,
             lacks,
             data_plane: Verdict::Unseen,
             virtual_macs: may_have_macs.then(Failures::new),
             mesh,
             l2,
+            bgp,
+            wanted,
             threads,
             punctuality,
         })
@@ -148,6 +172,11 @@ impl Speaker {
     /// Makes speakers know each other by these keys, the newest first.
     pub fn use_keys(&mut self, keys: &[Key]) {
         self.mesh.update(|orders| orders.keys = Some(keys.to_vec()));
+    }
+
+    /// Names hosts that should answer whoever hears the LAN.
+    pub fn use_witnesses(&mut self, witnesses: &BTreeSet<IpAddr>) {
+        self.mesh.update(|orders| orders.witnesses = Some(witnesses.clone()));
     }
 
     /// How well the heartbeats of this node can be trusted to be on time.
@@ -165,7 +194,9 @@ impl Speaker {
         let all = self.planner.plan().candidacies.keys().copied().collect();
         self.l2.update(|orders| orders.interfaces = Some(self.interfaces.clone()));
         self.tell_ranges();
+        self.tell_links();
         self.tell_stations();
+        self.wanted.begin(&self.planner);
         Effect { lacks: self.tell(&all), ..Effect::default() }
     }
 
@@ -173,13 +204,19 @@ impl Speaker {
     pub fn apply(&mut self, changes: Vec<Change>) -> Effect {
         let is_about_stations = changes.iter().any(|change| moves(self.planner.facts(), change));
         let is_about_ranges = changes.iter().any(|change| matches!(change, Change::Pool(..)));
+        let is_about_advertisements =
+            changes.iter().any(|change| matches!(change, Change::L2Advertisement(..)));
         let diffs = self.planner.apply_all(changes);
         if is_about_ranges {
             self.tell_ranges();
         }
+        if is_about_stations || is_about_advertisements {
+            self.tell_links();
+        }
         if is_about_stations {
             self.tell_stations();
         }
+        self.wanted.tell(&self.planner, &diffs);
         let touched = diffs.iter().flat_map(touched).collect();
         let lacks = self.tell(&touched);
         Effect { diffs, lacks, ..Effect::default() }
@@ -192,6 +229,7 @@ impl Speaker {
         }
         let before = std::mem::replace(&mut self.interfaces, interfaces.to_vec());
         self.l2.update(|orders| orders.interfaces = Some(self.interfaces.clone()));
+        self.tell_links();
         let after = &self.interfaces;
         let gone = before.iter().filter(|one| !after.contains(one));
         let changed: Vec<_> =
@@ -238,10 +276,11 @@ impl Speaker {
         &self.lacks
     }
 
-    /// Hands everything over to the other nodes and ends the threads. Blocks for at most a little
-    /// more than a second.
-    pub fn leave(self) {
-        self.mesh.update(|orders| orders.leave = true);
+    /// Ends the threads, once the other nodes know what becomes of the addresses. Blocks for at most
+    /// a little more than five seconds.
+    pub fn end(self, ending: Ending) {
+        self.bgp.update(bgp::Orders::leave);
+        self.mesh.update(|orders| orders.ending = Some(ending));
         for thread in self.threads {
             // A thread that panicked has already said so.
             let _ = thread.join();
@@ -251,6 +290,16 @@ impl Speaker {
     fn tell_stations(&mut self) {
         let stations = stations(self.planner.facts(), &self.node, &mut self.names);
         self.mesh.update(|orders| orders.stations = Some(stations));
+    }
+
+    /// Tells where this node is on the LAN.
+    fn tell_links(&mut self) {
+        let facts = self.planner.facts();
+        let links = links::of(&self.interfaces, facts, &self.node);
+        if self.links.as_ref() != Some(&links) {
+            self.links = Some(links.clone());
+            self.mesh.update(|orders| orders.links = Some(links));
+        }
     }
 
     /// Tells which addresses there may be.
@@ -265,7 +314,7 @@ impl Speaker {
         if let Err(why) = fitness(at, &planned.interfaces, &self.interfaces) {
             return Some(why);
         }
-        planned.announcing.has_virtual_mac.then_some(())?;
+        planned.settings.announcing.has_virtual_mac.then_some(())?;
         let failure = match &self.virtual_macs {
             None => Some(Failure::NotPermitted),
             Some(failures) => failures.get(&at).copied(),
@@ -278,12 +327,14 @@ impl Speaker {
     fn tell(&mut self, touched: &BTreeSet<IpAddr>) -> Vec<Lack> {
         let (mut candidacies, mut scopes) = (mesh::Candidacies::new(), BTreeMap::new());
         let (mut last_resort, mut news) = (mesh::Candidacies::new(), Vec::new());
+        let mut followed = BTreeMap::new();
         for at in touched {
             let planned = self.planner.plan().candidacies.get(at);
             let unfit = planned.and_then(|planned| self.unfit(*at, planned));
             let candidacy = planned.map(|planned| ownership::Candidacy {
-                order: planned.order.iter().filter_map(|node| self.names.of(node)).collect(),
+                order: candidates(&planned.order, &mut self.names),
                 is_fit: unfit.is_none(),
+                policy: planned.settings.policy.clone(),
             });
             let candidacy = if self.data_plane.is_fit() {
                 candidacy
@@ -296,6 +347,7 @@ impl Speaker {
                 planned.and_then(|one| Lack::of(*at, one, &self.node, &self.interfaces, unfit?));
             candidacies.insert(*at, candidacy);
             scopes.insert(*at, planned.map(scope));
+            followed.insert(*at, planned.is_some_and(|planned| is_near(planned, &self.node)));
             match lack {
                 Some(lack) if self.lacks.get(at) != Some(&lack) => {
                     tracing::error!("{lack}");
@@ -306,7 +358,10 @@ impl Speaker {
                 None => _ = self.lacks.remove(at),
             }
         }
-        self.l2.update(|orders| orders.scopes.extend(scopes));
+        self.l2.update(|orders| {
+            orders.scopes.extend(scopes);
+            orders.followed.extend(followed);
+        });
         self.mesh.update(|orders| {
             orders.candidacies.get_or_insert_default().extend(candidacies);
             orders.last_resort.extend(last_resort);
@@ -357,6 +412,14 @@ fn moves(facts: &Facts, change: &Change) -> bool {
     }
 }
 
+/// Candidates as the mesh is told of them.
+fn candidates(order: &Order, names: &mut Names) -> Arc<[ownership::Candidate]> {
+    let candidate = |one: owner::Candidate<'_>| {
+        Some(ownership::Candidate { station: names.of(one.node)?, score: one.score })
+    };
+    order.candidates().filter_map(candidate).collect()
+}
+
 /// Who there is, as the mesh of `node` is told.
 fn stations(facts: &Facts, node: &NodeName, names: &mut Names) -> mesh::Stations {
     names.0.retain(|name, _| facts.nodes.contains_key(name));
@@ -388,8 +451,13 @@ impl Names {
 }
 
 fn scope(planned: &Candidacy) -> l2::Scope {
-    let Candidacy { interfaces, announcing, .. } = planned;
-    l2::Scope { interfaces: interfaces.clone(), announcing: *announcing }
+    let Candidacy { interfaces, settings, .. } = planned;
+    l2::Scope { interfaces: interfaces.clone(), announcing: settings.announcing }
+}
+
+/// Whether `node` may take the address over soon, and is to hear what the LAN says of it.
+fn is_near(candidacy: &Candidacy, node: &NodeName) -> bool {
+    candidacy.order.iter().take(FOLLOWERS).any(|candidate| candidate == node)
 }
 
 #[cfg(test)]

@@ -46,10 +46,14 @@ fn merge<V>(map: &mut BTreeMap<IpAddr, V>, edits: BTreeMap<IpAddr, Option<V>>) {
 /// A speaker whose orders nobody takes.
 fn idle(facts: Facts, interfaces: &[Interface]) -> Speaker {
     let node = NodeName::from("n0");
+    let bgp = Arc::new(Inbox::new().unwrap());
     let mut speaker = Speaker {
+        wanted: bgp::Wanted::new(node.clone(), Arc::clone(&bgp)),
+        bgp,
         planner: Planner::new(node.clone(), facts),
         node,
         interfaces: interfaces.to_vec(),
+        links: None,
         names: Names::default(),
         lacks: BTreeMap::new(),
         data_plane: Verdict::Unseen,

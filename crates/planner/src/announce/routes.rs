@@ -306,7 +306,7 @@ fn prefix(address: IpAddr, length: u8) -> IpNet {
 
 impl Peer {
     /// Whether the session shows the AS that the router is in.
-    fn is_internal(&self) -> bool {
+    pub fn is_internal(&self) -> bool {
         match self.remote_asn {
             RemoteAsn::Number(number) => number == self.local_asn.unwrap_or(self.my_asn),
             RemoteAsn::Internal => true,
@@ -315,7 +315,7 @@ impl Peer {
     }
 
     /// Whether routes of a family go over the session.
-    fn carries(&self, family: Family) -> bool {
+    pub fn carries(&self, family: Family) -> bool {
         match self.at {
             PeerAddress::Ip(address) => Family::of(address) == family || self.is_dual_stack,
             // Such a link has only IPv6 addresses, which are next hops of both (RFC 8950).

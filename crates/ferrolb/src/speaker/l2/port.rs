@@ -23,7 +23,7 @@ const FRAMES_AT_ONCE: usize = 64;
 pub(super) struct Port {
     interface: Interface,
     responder: Responder,
-    /// Of the protocols that there are addresses of. Each also sends what the other receives.
+    /// While there are addresses to announce. Each also sends what the other receives.
     arp: Option<PacketSocket>,
     ndp: Option<PacketSocket>,
     groups: Groups,
@@ -126,7 +126,7 @@ impl Port {
         let index = self.interface.index;
         for (subject, socket) in [(Subject::Arp, &mut self.arp), (Subject::Ndp, &mut self.ndp)] {
             match socket {
-                _ if !filter.concerns(subject) => *socket = None,
+                _ if !filter.concerns_any() => *socket = None,
                 Some(socket) => socket.filter(subject, filter)?,
                 None => *socket = Some(PacketSocket::open(index, subject, filter)?),
             }

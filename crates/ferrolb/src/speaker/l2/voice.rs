@@ -6,11 +6,12 @@
 //! not send from it any more when the next one begins: it answers on its ordinary interfaces, as one
 //! who stands in does.
 
+use std::collections::BTreeMap;
 use std::net::IpAddr;
 
 use planner::interfaces::Interfaces;
 use proto::l2::virtual_mac::virtual_mac;
-use proto::l2::{Mac, Voice};
+use proto::l2::{Heard, Mac, Voice};
 
 use super::Scope;
 use crate::net::interfaces::Interface;
@@ -59,6 +60,18 @@ pub(super) fn of(
         (Place::Announced, Part::For(mac)) => Some(Voice::StandingInFor(mac)),
         (Place::Virtual(mac), Part::Holding) if has_virtual_mac && mac == own => Some(Voice::Own),
         (Place::Virtual(_), Part::Holding | Part::Leaving | Part::For(_)) => None,
+    }
+}
+
+/// What was heard, as the mesh knows stations: by the Ethernet addresses of nodes. Who announces from
+/// the address's own could be any of them, so that is no news; who answers there is who was asked.
+pub(super) fn as_station(heard: Heard, asked: &BTreeMap<IpAddr, Mac>) -> Option<Heard> {
+    match heard {
+        Heard::Announcement { address, mac } if mac == virtual_mac(address) => None,
+        Heard::Answer { address, mac } if mac == virtual_mac(address) => {
+            asked.get(&address).map(|station| Heard::Answer { address, mac: *station })
+        }
+        Heard::Announcement { .. } | Heard::Answer { .. } | Heard::Question { .. } => Some(heard),
     }
 }
 
@@ -121,6 +134,18 @@ mod tests {
             assert_eq!(of(address(), part, false, place), without, "{case}");
             assert_eq!(of(address(), part, true, place), with, "{case}");
         }
+    }
+
+    #[test]
+    fn the_mesh_hears_of_stations_alone() {
+        let (address, own) = (address(), virtual_mac(address()));
+        let asked = BTreeMap::from([(address, HOLDER)]);
+        let answer = |mac| Heard::Answer { address, mac };
+        let announcement = |mac| Heard::Announcement { address, mac };
+        assert_eq!(as_station(answer(own), &asked), Some(answer(HOLDER)));
+        assert_eq!(as_station(answer(own), &BTreeMap::new()), None, "nobody was asked");
+        assert_eq!(as_station(announcement(own), &asked), None);
+        assert_eq!(as_station(announcement(HOLDER), &asked), Some(announcement(HOLDER)));
     }
 
     #[test]

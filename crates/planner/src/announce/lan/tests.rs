@@ -88,8 +88,8 @@ fn how_an_address_is_announced_is_said_by_the_first_of_its_advertisements() {
     };
     let facts = cluster(web()).advertised("b", counting(2)).advertised("a", counting(7));
     let candidacy = &plan(&facts, &"a".into()).candidacies[&address("192.0.2.10")];
-    assert_eq!(candidacy.announcing.schedule.count, 7);
-    assert_eq!(candidacy.announcing.probe, DuplicateProbe::Strict);
+    assert_eq!(candidacy.settings.announcing.schedule.count, 7);
+    assert_eq!(candidacy.settings.announcing.probe, DuplicateProbe::Strict);
 }
 
 #[test]

@@ -11,12 +11,12 @@ use kube::api::{Api, DeleteParams, ListParams, PartialObjectMeta, Patch, PatchPa
 use kube::{Client, Error};
 use planner::names::ServiceName;
 use proto::time::Instant;
-use serde_json::json;
+use serde_json::{Value, json};
 use tokio::sync::{mpsc, oneshot};
 use tokio::time;
 
-use super::{Answer, Call, NODE_LABEL, Statuses, labelled, labels};
-use crate::api::ServiceL2Status;
+use super::kind::Kind;
+use super::{Answer, Call, NODE_LABEL, Object, Said, Statuses, labelled, labels};
 use crate::k8s::client::WRITE_TIMEOUT;
 use crate::k8s::pages;
 use crate::k8s::retry::{Backoff, chance};
@@ -40,12 +40,13 @@ const PAGE: u32 = 500;
 /// What the writer is told.
 #[derive(Debug)]
 pub enum Order {
-    /// This node answers for a Service on these interfaces (none means all), or does not.
+    /// This node announces a Service on these interfaces (none means all) or to these peers, or does
+    /// not.
     Want(ServiceName, Option<BTreeSet<String>>),
-    /// Another node may have left an object about the Service, which this node answers for.
+    /// Another node may have left an object about the Service, which this node announces.
     Inherit(ServiceName),
     /// An object of this node is on the server like this.
-    See(Box<ServiceL2Status>),
+    See(Box<Object>),
     /// An object of this node is gone.
     Gone(String),
     /// The Pods with these UIDs are another load balancer's: what they wrote is left alone.
@@ -65,8 +66,8 @@ enum Subject {
 type Reply = (Subject, kube::Result<Option<Answer>>);
 
 /// The objects of one node, and their writer.
-pub struct Writer {
-    api: Api<ServiceL2Status>,
+pub struct Writer<K> {
+    api: Api<K>,
     node: Arc<str>,
     owner: Option<OwnerReference>,
     clock: Clock,
@@ -81,7 +82,7 @@ pub struct Writer {
     requests: FuturesUnordered<BoxFuture<'static, Reply>>,
 }
 
-impl Writer {
+impl<K: Kind> Writer<K> {
     /// A writer of the objects of `node` in `namespace`.
     pub fn new(client: Client, namespace: &str, node: &str) -> Self {
         Self {
@@ -135,7 +136,7 @@ impl Writer {
 
     fn obey(&mut self, order: Order) {
         match order {
-            Order::Want(service, interfaces) => self.statuses.want(service, interfaces),
+            Order::Want(service, names) => self.statuses.want(service, names),
             Order::Inherit(service) => {
                 self.inherited.insert(service);
                 let at = self.clock.now() + SWEEP_AFTER;
@@ -160,12 +161,13 @@ impl Writer {
             }
             (Ok(_), Subject::Inheritance(_)) => self.is_sweeping = false,
             (Err(error), Subject::Service(service)) => {
-                tracing::debug!(%service, %error, "writing a ServiceL2Status; trying again");
+                let kind = K::kind(&());
+                tracing::debug!(%kind, %service, %error, "writing a status; trying again");
                 self.backoff.failed(&service, now, chance());
                 self.failed.insert(service);
             }
             (Err(error), Subject::Inheritance(mut services)) => {
-                tracing::debug!(%error, "deleting ServiceL2Statuses of others; trying again");
+                tracing::debug!(%error, "deleting statuses of others; trying again");
                 self.inherited.append(&mut services);
                 self.sweep_at = Some(now + SWEEP_AGAIN);
                 self.is_sweeping = false;
@@ -205,8 +207,8 @@ impl Writer {
     }
 }
 
-async fn carry_out(
-    api: &Api<ServiceL2Status>,
+async fn carry_out<K: Kind>(
+    api: &Api<K>,
     owner: Option<OwnerReference>,
     node: &str,
     service: &ServiceName,
@@ -215,17 +217,14 @@ async fn carry_out(
     let params = PatchParams::default();
     let (name, answer) = match call {
         Call::Create => {
-            let object = ServiceL2Status {
-                metadata: ObjectMeta {
-                    generate_name: Some(String::from("l2-")),
-                    labels: Some(labels(node, service)),
-                    owner_references: owner.map(|owner| vec![owner]),
-                    ..ObjectMeta::default()
-                },
-                ..ServiceL2Status::default()
-            };
+            let object = K::empty(ObjectMeta {
+                generate_name: Some(String::from(K::PREFIX)),
+                labels: Some(labels(node, service)),
+                owner_references: owner.map(|owner| vec![owner]),
+                ..ObjectMeta::default()
+            });
             let created = api.create(&PostParams::default(), &object).await?;
-            return Ok(Some(Answer::There(Box::new(created))));
+            return Ok(Some(Answer::There(Box::new(created.reduce()))));
         }
         Call::Adopt(name) => {
             let metadata = json!({
@@ -236,16 +235,8 @@ async fn carry_out(
             let answer = api.patch(&name, &params, &patch).await;
             (name, answer)
         }
-        Call::Status(name, status) => {
-            let interfaces = (!status.interfaces.is_empty()).then_some(&status.interfaces);
-            let status = json!({
-                "node": status.node,
-                "serviceName": status.service_name,
-                "serviceNamespace": status.service_namespace,
-                // In a merge patch, `null` takes the field away.
-                "interfaces": interfaces,
-            });
-            let patch = Patch::Merge(json!({ "status": status }));
+        Call::Status(name, said) => {
+            let patch = Patch::Merge(json!({ "status": status::<K>(&said) }));
             let answer = api.patch_status(&name, &params, &patch).await;
             (name, answer)
         }
@@ -257,15 +248,27 @@ async fn carry_out(
         }
     };
     match answer {
-        Ok(object) => Ok(Some(Answer::There(Box::new(object)))),
+        Ok(object) => Ok(Some(Answer::There(Box::new(object.reduce())))),
         Err(error) if is_missing(&error) => Ok(Some(Answer::Gone(name))),
         Err(error) => Err(error),
     }
 }
 
+/// What turns the status of an object into this.
+fn status<K: Kind>(said: &Said) -> Value {
+    let (field, list) = K::list(&said.names);
+    json!({
+        "node": said.node,
+        "serviceName": said.service_name,
+        "serviceNamespace": said.service_namespace,
+        // In a merge patch, `null` takes the field away.
+        field: if said.names.is_empty() { Value::Null } else { list },
+    })
+}
+
 /// Deletes the objects of other nodes about these Services.
-fn sweep(
-    api: Api<ServiceL2Status>,
+fn sweep<K: Kind>(
+    api: Api<K>,
     node: Arc<str>,
     services: BTreeSet<ServiceName>,
 ) -> BoxFuture<'static, Reply> {
@@ -275,8 +278,8 @@ fn sweep(
     })
 }
 
-async fn delete_others(
-    api: &Api<ServiceL2Status>,
+async fn delete_others<K: Kind>(
+    api: &Api<K>,
     node: &str,
     services: &BTreeSet<ServiceName>,
 ) -> kube::Result<()> {
@@ -285,7 +288,7 @@ async fn delete_others(
         let list = time::timeout(WRITE_TIMEOUT, api.list_metadata(&page));
         list.await.unwrap_or_else(|_| Err(too_late()))
     };
-    let theirs = |object: PartialObjectMeta<ServiceL2Status>| {
+    let theirs = |object: PartialObjectMeta<K>| {
         let is_theirs = services.contains(&labelled(&object.metadata));
         object.metadata.name.filter(|_| is_theirs)
     };
@@ -294,7 +297,7 @@ async fn delete_others(
     stream::iter(deletions).buffer_unordered(DELETIONS).try_collect().await
 }
 
-async fn delete(api: &Api<ServiceL2Status>, name: String) -> kube::Result<()> {
+async fn delete<K: Kind>(api: &Api<K>, name: String) -> kube::Result<()> {
     let how = DeleteParams::default();
     let delete = time::timeout(WRITE_TIMEOUT, api.delete(&name, &how));
     match delete.await.unwrap_or_else(|_| Err(too_late())) {

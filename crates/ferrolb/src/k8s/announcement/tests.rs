@@ -14,24 +14,18 @@ fn names(text: &str) -> BTreeSet<String> {
     text.split_whitespace().map(str::to_owned).collect()
 }
 
-fn status(node: &str, interfaces: &str) -> ServiceL2StatusStatus {
-    let interfaces = names(interfaces).into_iter().map(|name| InterfaceInfo { name }).collect();
-    ServiceL2StatusStatus {
+fn status(node: &str, interfaces: &str) -> Said {
+    Said {
         node: node.to_owned(),
         service_name: "web".to_owned(),
         service_namespace: "shop".to_owned(),
-        interfaces,
+        names: names(interfaces).into_iter().collect(),
     }
 }
 
 /// An object of the node `n1` at a version, owned by the Pod `pod`.
-fn object(
-    name: &str,
-    version: u64,
-    pod: &str,
-    has: Option<ServiceL2StatusStatus>,
-) -> ServiceL2Status {
-    ServiceL2Status {
+fn object(name: &str, version: u64, pod: &str, has: Option<Said>) -> Object {
+    Object {
         metadata: ObjectMeta {
             name: Some(name.to_owned()),
             resource_version: Some(version.to_string()),
@@ -42,8 +36,7 @@ fn object(
             }]),
             ..ObjectMeta::default()
         },
-        status: has,
-        ..ServiceL2Status::default()
+        said: has.unwrap_or_default(),
     }
 }
 
@@ -56,13 +49,13 @@ fn statuses() -> Statuses {
 }
 
 /// Answers every request as the server would, and says what they were.
-fn settle(statuses: &mut Statuses, mut objects: BTreeMap<String, ServiceL2Status>) -> Vec<String> {
+fn settle(statuses: &mut Statuses, mut objects: BTreeMap<String, Object>) -> Vec<String> {
     let mut said = Vec::new();
     let mut version = 100;
     while let Some((service, call)) = statuses.next_call() {
         version += 1;
         assert!(said.len() < 20, "no end: {said:?}");
-        let change = |object: &mut ServiceL2Status| {
+        let change = |object: &mut Object| {
             object.metadata.resource_version = Some(version.to_string());
         };
         let answer = match call {
@@ -74,15 +67,13 @@ fn settle(statuses: &mut Statuses, mut objects: BTreeMap<String, ServiceL2Status
             }
             Call::Adopt(name) => {
                 said.push(format!("adopt {name}"));
-                let has = objects.remove(&name).and_then(|object| object.status);
+                let has = objects.remove(&name).map(|object| object.said);
                 Answer::There(Box::new(object(&name, version, "pod", has)))
             }
             Call::Status(name, status) => {
-                let interfaces: Vec<_> =
-                    status.interfaces.iter().map(|one| one.name.as_str()).collect();
-                said.push(format!("status {name} [{}]", interfaces.join(" ")));
+                said.push(format!("status {name} [{}]", status.names.join(" ")));
                 let mut object = objects.get(&name).cloned().unwrap_or_default();
-                object.status = Some(status);
+                object.said = status;
                 change(&mut object);
                 objects.insert(name, object.clone());
                 Answer::There(Box::new(object))
@@ -105,7 +96,7 @@ fn what_is_there_becomes_what_is_wanted_with_the_fewest_requests() {
     let of_a_former_pod = || object("l2-a", 1, "before", Some(status("n1", "")));
     let of_another = || object("l2-a", 1, "pod", Some(status("n9", "")));
     let second = || object("l2-b", 2, "pod", Some(status("n1", "")));
-    type Row<'a> = (&'a str, Option<&'a str>, Vec<ServiceL2Status>, &'a [&'a str]);
+    type Row<'a> = (&'a str, Option<&'a str>, Vec<Object>, &'a [&'a str]);
     let rows: [Row<'_>; 10] = [
         ("a new one", Some(""), vec![], &["create", "status l2-new []"]),
         ("limited, sorted", Some("eth1 eth0"), vec![], &["create", "status l2-new [eth0 eth1]"]),

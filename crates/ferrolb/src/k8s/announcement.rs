@@ -1,16 +1,16 @@
-//! `ServiceL2Status`: which node answers for a Service, written by that node.
+//! `ServiceL2Status` and `ServiceBGPStatus`: how a node announces a Service, written by that node.
 //!
-//! [`Statuses`] knows what should be written and what is there, and names the next request of a
-//! Service: values in, values out. The [`writer`] carries requests out. A new Service costs two.
+//! Both kinds say the same but for a list of names: interfaces, or peers ([`kind`]). [`Statuses`]
+//! knows what should be written and what is there, and names the next request of a Service: values
+//! in, values out. The [`writer`] carries requests out. A new Service costs two.
 
+pub mod kind;
 pub mod writer;
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use planner::names::ServiceName;
-
-use crate::api::{InterfaceInfo, ServiceL2Status, ServiceL2StatusStatus};
 
 /// Labels by which the objects of a node, and those of a Service, are found.
 pub const NODE_LABEL: &str = "metallb.io/node";
@@ -25,7 +25,7 @@ pub enum Call {
     /// Give an object the right labels and owner.
     Adopt(String),
     /// Write the status of an object.
-    Status(String, ServiceL2StatusStatus),
+    Status(String, Said),
     /// Delete an object.
     Delete(String),
 }
@@ -34,9 +34,31 @@ pub enum Call {
 #[derive(Debug)]
 pub enum Answer {
     /// The object is there like this.
-    There(Box<ServiceL2Status>),
+    There(Box<Object>),
     /// The object of this name is gone.
     Gone(String),
+}
+
+/// What an object says.
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
+pub struct Said {
+    /// The node that announces.
+    pub node: String,
+    /// The name of the Service.
+    pub service_name: String,
+    /// Its namespace.
+    pub service_namespace: String,
+    /// Where: interfaces (none means all), or peers.
+    pub names: Vec<String>,
+}
+
+/// An object as it is on the server.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Object {
+    /// Its metadata.
+    pub metadata: ObjectMeta,
+    /// What it says; nothing yet right after it was made.
+    pub said: Said,
 }
 
 /// The objects of one node: as they should be, and as they are.
@@ -46,7 +68,7 @@ pub struct Statuses {
     /// UID of the Pod that owns them, once it is known.
     owner: Option<String>,
     is_synced: bool,
-    /// Services that this node answers for, and on which interfaces; none means all.
+    /// Services that this node announces, and where.
     wanted: BTreeMap<ServiceName, BTreeSet<String>>,
     there: BTreeMap<String, There>,
     /// UIDs of Pods whose objects are left alone, once they are known, and these.
@@ -66,7 +88,7 @@ struct There {
     version: u64,
     has_labels: bool,
     owners: Vec<String>,
-    status: ServiceL2StatusStatus,
+    said: Said,
 }
 
 impl Statuses {
@@ -87,16 +109,16 @@ impl Statuses {
         }
     }
 
-    /// Says on which interfaces this node answers for a Service; `None` if it does not.
-    pub fn want(&mut self, service: ServiceName, interfaces: Option<BTreeSet<String>>) {
-        match interfaces {
-            Some(interfaces) => _ = self.wanted.insert(service.clone(), interfaces),
+    /// Says where this node announces a Service; `None` if it does not.
+    pub fn want(&mut self, service: ServiceName, names: Option<BTreeSet<String>>) {
+        match names {
+            Some(names) => _ = self.wanted.insert(service.clone(), names),
             None => _ = self.wanted.remove(&service),
         }
         self.open.insert(service);
     }
 
-    /// Whether this node answers for a Service.
+    /// Whether this node announces a Service.
     pub fn is_wanted(&self, service: &ServiceName) -> bool {
         self.wanted.contains_key(service)
     }
@@ -113,11 +135,11 @@ impl Statuses {
 
     /// Takes in an object as it is on the server. One that is older than what is known is nothing
     /// new: answers and watches overtake each other.
-    pub fn see(&mut self, object: &ServiceL2Status) {
-        let ServiceL2Status { metadata, status, .. } = object;
+    pub fn see(&mut self, object: &Object) {
+        let Object { metadata, said } = object;
         let Some(name) = metadata.name.clone() else { return };
-        let status = status.clone().unwrap_or_default();
-        let service = service_of(metadata, &status);
+        let said = said.clone();
+        let service = service_of(metadata, &said);
         let version = metadata.resource_version.as_deref().unwrap_or_default();
         let version = version.parse().unwrap_or(u64::MAX);
         let known = self.there.get(&name).or_else(|| self.left_alone.get(&name));
@@ -132,7 +154,7 @@ impl Statuses {
             .labels
             .as_ref()
             .is_some_and(|has| labels.iter().all(|(key, value)| has.get(key) == Some(value)));
-        self.place(name, There { service, version, has_labels, owners, status });
+        self.place(name, There { service, version, has_labels, owners, said });
     }
 
     /// Leaves the objects alone that these Pods own, by UID: those of another load balancer, which
@@ -205,20 +227,20 @@ impl Statuses {
     fn call(&self, service: &ServiceName) -> Option<Call> {
         let names = self.by_service.get(service);
         let there = names.into_iter().flatten().filter_map(|name| self.there.get_key_value(name));
-        let Some(interfaces) = self.wanted.get(service) else {
+        let Some(wanted) = self.wanted.get(service) else {
             return there.map(|(name, _)| Call::Delete(name.clone())).next();
         };
-        let want = self.status(service, interfaces);
+        let want = self.say(service, wanted);
         let mut kept = None;
         for (name, object) in there {
-            if kept.is_some() || !can_become(&object.status, &want) {
+            if kept.is_some() || !can_become(&object.said, &want) {
                 return Some(Call::Delete(name.clone()));
             }
             kept = Some((name, object));
         }
         match kept {
             None => Some(Call::Create),
-            Some((name, object)) if object.status != want => Some(Call::Status(name.clone(), want)),
+            Some((name, object)) if object.said != want => Some(Call::Status(name.clone(), want)),
             Some((name, object)) => {
                 let is_owned = self.owner.as_ref().is_some_and(|uid| object.owners.contains(uid));
                 (!is_owned || !object.has_labels).then(|| Call::Adopt(name.clone()))
@@ -226,12 +248,12 @@ impl Statuses {
         }
     }
 
-    fn status(&self, service: &ServiceName, names: &BTreeSet<String>) -> ServiceL2StatusStatus {
-        ServiceL2StatusStatus {
+    fn say(&self, service: &ServiceName, names: &BTreeSet<String>) -> Said {
+        Said {
             node: self.node.clone(),
             service_name: service.name.clone(),
             service_namespace: service.namespace.clone(),
-            interfaces: names.iter().map(|name| InterfaceInfo { name: name.clone() }).collect(),
+            names: names.iter().cloned().collect(),
         }
     }
 
@@ -270,15 +292,15 @@ fn label(metadata: &ObjectMeta, key: &str) -> String {
 }
 
 /// The Service that an object is about. Its status cannot be edited to be about another one.
-fn service_of(metadata: &ObjectMeta, status: &ServiceL2StatusStatus) -> ServiceName {
-    match status.service_name.as_str() {
+fn service_of(metadata: &ObjectMeta, said: &Said) -> ServiceName {
+    match said.service_name.as_str() {
         "" => labelled(metadata),
-        name => ServiceName::new(&status.service_namespace, name),
+        name => ServiceName::new(&said.service_namespace, name),
     }
 }
 
 /// Whether the server lets a status become another: these fields can be set once.
-fn can_become(has: &ServiceL2StatusStatus, want: &ServiceL2StatusStatus) -> bool {
+fn can_become(has: &Said, want: &Said) -> bool {
     let fields = [
         (&has.node, &want.node),
         (&has.service_name, &want.service_name),
