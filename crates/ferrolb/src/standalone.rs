@@ -22,7 +22,7 @@ use crate::source::document::FileProblem;
 use crate::source::files::{Files, Reading};
 use crate::source::watch::Watch;
 use crate::speaker::control::{Control, Request};
-use crate::speaker::{Ending, Given, Identity, Keys, Speaker, may_answer_arp};
+use crate::speaker::{Ending, Given, Identity, Keys, Speaker, VirtualMacs, may_answer_arp};
 use crate::terminated::terminated;
 use crate::told::Told;
 
@@ -63,7 +63,8 @@ async fn serve(args: &Standalone) -> anyhow::Result<()> {
         keys: keys.current().to_vec(),
     };
     let table = interfaces.borrow_and_update().clone();
-    let mut speaker = Speaker::start(identity, facts, &table, None)
+    let mut virtual_macs = VirtualMacs::start().context("opening netlink")?;
+    let mut speaker = Speaker::start(identity, facts, &table, None, virtual_macs.clone())
         .context("starting the threads of the speaker")?;
     speaker.use_witnesses(&gateways.borrow_and_update());
     speaker.begin();
@@ -81,6 +82,9 @@ async fn serve(args: &Standalone) -> anyhow::Result<()> {
             Ok(()) = interfaces.changed() => {
                 speaker.use_interfaces(&interfaces.borrow_and_update());
             }
+            failures = virtual_macs.changed() => {
+                speaker.use_failures(&failures);
+            }
             Ok(()) = gateways.changed() => speaker.use_witnesses(&gateways.borrow_and_update()),
             keys = keys.changed() => speaker.use_keys(keys),
             request = control.next() => match request {
@@ -97,6 +101,7 @@ async fn serve(args: &Standalone) -> anyhow::Result<()> {
     };
     tracing::info!("leaving: the other nodes take over");
     speaker.end(Ending::HandOver);
+    virtual_macs.tidy().await;
     // Who asked may be gone.
     let _ = left.send(());
     control.idle(terminated).await;

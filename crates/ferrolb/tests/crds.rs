@@ -277,10 +277,12 @@ fn l2_advertisements_have_the_shape_of_metallb() {
         spec.preferredNodeSelectors[] object required [preference, weight]
         spec.preferredNodeSelectors[].preference selector
         spec.preferredNodeSelectors[].weight integer int32 minimum 1 maximum 100
+        spec.requireSubnet boolean
         spec.serviceSelectors array
         spec.serviceSelectors[] selector
         spec.standInTime string
         spec.sticky boolean
+        spec.virtualMAC boolean
         status object
         ",
     );

@@ -236,6 +236,20 @@ impl Lan {
         Ok(entries.iter().filter_map(membership).collect())
     }
 
+    /// The host behind the port to which the switch sends frames for an Ethernet address; `None` if it
+    /// would send them to all.
+    pub fn port_of(&self, mac: Mac) -> Result<Option<String>> {
+        let shown = self.switch.run(|| {
+            let mut command = Command::new("bridge");
+            command.args(["-json", "fdb", "show", "br", BRIDGE]).output()
+        });
+        let shown = shown.context("running `bridge` (package iproute2)")?;
+        let entries: Value = serde_json::from_slice(&shown.stdout).context("reading its answer")?;
+        let entries = entries.as_array().cloned().unwrap_or_default();
+        let entry = entries.iter().find(|entry| entry["mac"] == mac.to_string());
+        Ok(entry.and_then(|entry| entry["ifname"].as_str()).map(str::to_owned))
+    }
+
     fn build_switch(&self) -> Result<()> {
         self.switch.sysctl("net/ipv6/conf/default/disable_ipv6", "1")?;
         let hosts: Vec<_> = self.hosts().map(|h| (h.name.clone(), h.mac, h.netns.fd())).collect();

@@ -75,6 +75,15 @@ pub struct L2AdvertisementSpec {
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub require_subnet: bool,
 
+    /// Gives each address an Ethernet address of its own, which moves with it from node to node.
+    ///
+    /// Default false: the address is at that of the node which holds it. With it, no host has to
+    /// learn anything when the address moves. Use it where hosts or routers keep old entries for
+    /// long; the network must let several Ethernet addresses come from one port. Speakers need the
+    /// capability `NET_ADMIN`.
+    #[serde(default, rename = "virtualMAC", skip_serializing_if = "std::ops::Not::not")]
+    pub virtual_mac: bool,
+
     /// Services to announce, by their labels; it is enough that one selector matches.
     ///
     /// Default none, which is every Service with an address of the pools. Services that share an

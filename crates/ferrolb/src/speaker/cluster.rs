@@ -40,9 +40,10 @@ use super::held::{Held, Holding, News as HeldNews};
 use super::mesh::status::Status;
 use super::mesh::{Punctuality, SAY_AGAIN};
 use super::routed::Routed;
+use super::virtual_mac::Failures;
 use super::{
-    Effect, Ending, Given, Identity, Keys, Lack, Observers, Speaker, Unfit, Verdict, bgp,
-    may_answer_arp, touched,
+    Effect, Ending, Given, Identity, Keys, Lack, Observers, Speaker, Unfit, Verdict, VirtualMacs,
+    bgp, may_answer_arp, touched,
 };
 use crate::api::{ServiceBGPStatus, ServiceL2Status};
 use crate::args;
@@ -101,7 +102,7 @@ async fn serve(args: &args::Speaker) -> anyhow::Result<()> {
     let given =
         Given::by_metallb(args.ml_secret_key_path.as_deref(), args.ml_secret_key.as_deref());
     let mend = "mount the Secret `memberlist` and name its directory in METALLB_ML_SECRET_KEY_PATH";
-    let mut keys = Keys::open(given, mend)?;
+    let keys = Keys::open(given, mend)?;
     may_answer_arp("add NET_RAW to `securityContext.capabilities` of the container")?;
     let tls = tls::Settings::read(&args.tls)?;
     let (client, own_namespace) = client::connect(args.kubeconfig.as_deref()).await?;
@@ -118,58 +119,103 @@ async fn serve(args: &args::Speaker) -> anyhow::Result<()> {
     let identity =
         Identity { node, station, mesh_port: args.ml_bindport, keys: keys.current().to_vec() };
     let scope = Scope::speaker(&namespace, &args.node_name, Some(&speaker_labels(args)));
-    let mut seen = follow(client.clone(), &scope);
+    let seen = follow(client.clone(), &scope);
     let live = Live::new(&args.lb_class, &scope);
     let me = me(args, &namespace);
-    let mut rivals = rivals::follow(client.clone(), me.clone());
+    let rivals = rivals::follow(client.clone(), me.clone());
     let written = Written::start(client.clone(), &namespace, &args.node_name, &args.pod_name);
     tokio::spawn(bgp_extras::warn(client.clone(), namespace.clone()));
     let recorder = Recorder::start(client, COMPONENT);
     let warning = rivals::Warning::new(me);
-    let mut cluster = Cluster::new(identity, live, excluded, metrics, (written, recorder, warning));
+    let virtual_macs = VirtualMacs::start().context("opening netlink")?;
+    let told = (written, recorder, warning);
+    let seen_here = (excluded, virtual_macs.clone());
+    let mut cluster = Cluster::new(identity, live, seen_here, metrics, told);
     cluster.change(vec![Change::IgnoreExcludeLabel(args.ignore_exclude_lb)]).await;
     cluster.use_interfaces(&interfaces.borrow_and_update()).await?;
     cluster.use_gateways(&gateways.borrow_and_update());
-    let (held, sessions) = (Arc::clone(&cluster.held), Arc::clone(&cluster.sessions));
+    let sessions = Arc::clone(&cluster.sessions);
     cluster.metrics.sessions(Arc::clone(&sessions)).context("making metrics")?;
-    let mut data_plane = data_plane::watch(args.data_plane_check, args.kube_proxy_healthz);
-    let mut batch = Vec::new();
-    let mut control = Control::open();
-    let left = loop {
-        tokio::select! {
-            () = &mut terminated => break None,
-            request = control.next() => match request {
-                Request::Leave(left) => break Some(left),
-                Request::Status(asker) => cluster.tell_status(asker),
-            },
-            news = held.changed() => cluster.hold(&news).await,
-            () = sessions.changed() => cluster.remark(),
-            () = time::sleep(cluster.calm_in()) => cluster.calm(),
-            Ok(()) = rivals.changed() => {
-                let known = rivals.borrow_and_update().clone().unwrap_or_default();
-                cluster.give_way(known).await?;
-            }
-            Ok(()) = gateways.changed() => cluster.use_gateways(&gateways.borrow_and_update()),
-            keys = keys.changed() => cluster.use_keys(keys),
-            Ok(()) = data_plane.changed() => {
-                let verdict = *data_plane.borrow_and_update();
-                cluster.use_data_plane(verdict).await;
-            }
-            Ok(()) = interfaces.changed() => {
-                cluster.use_interfaces(&interfaces.borrow_and_update()).await?;
-            }
-            count = seen.recv_many(&mut batch, BATCH) => {
-                if count == 0 {
-                    bail!("all watches of the API server have ended");
-                }
-                cluster.see(batch.drain(..)).await?;
-            }
-        }
-        cluster.tell_synced(&synced);
+    let mut ears = Ears {
+        control: Control::open(),
+        data_plane: data_plane::watch(args.data_plane_check, args.kube_proxy_healthz),
+        gateways,
+        held: Arc::clone(&cluster.held),
+        interfaces,
+        keys,
+        rivals,
+        seen,
+        sessions,
+        virtual_macs,
     };
-    end(cluster.speaker, left, control, terminated).await?;
+    let left = tokio::select! {
+        () = &mut terminated => None,
+        left = ears.listen(&mut cluster, &synced) => Some(left?),
+    };
+    end(cluster.speaker, left, ears.control, terminated).await?;
+    ears.virtual_macs.tidy().await;
     drop(servers);
     Ok(())
+}
+
+/// What a speaker listens to.
+struct Ears {
+    control: Control,
+    data_plane: watch::Receiver<Verdict>,
+    gateways: watch::Receiver<BTreeSet<IpAddr>>,
+    held: Arc<Held>,
+    interfaces: watch::Receiver<Vec<Interface>>,
+    keys: Keys,
+    rivals: watch::Receiver<Option<rivals::Known>>,
+    seen: mpsc::Receiver<Seen>,
+    sessions: Arc<bgp::Sessions>,
+    virtual_macs: VirtualMacs,
+}
+
+impl Ears {
+    /// Tells `cluster` all that happens, until somebody wants everything to be handed over: that is
+    /// returned.
+    async fn listen(
+        &mut self,
+        cluster: &mut Cluster,
+        synced: &watch::Sender<bool>,
+    ) -> anyhow::Result<oneshot::Sender<()>> {
+        let mut batch = Vec::new();
+        loop {
+            tokio::select! {
+                request = self.control.next() => match request {
+                    Request::Leave(left) => return Ok(left),
+                    Request::Status(asker) => cluster.tell_status(asker),
+                },
+                news = self.held.changed() => cluster.hold(&news).await,
+                () = self.sessions.changed() => cluster.remark(),
+                () = time::sleep(cluster.calm_in()) => cluster.calm(),
+                Ok(()) = self.rivals.changed() => {
+                    let known = self.rivals.borrow_and_update().clone().unwrap_or_default();
+                    cluster.give_way(known).await?;
+                }
+                Ok(()) = self.gateways.changed() => {
+                    cluster.use_gateways(&self.gateways.borrow_and_update());
+                }
+                keys = self.keys.changed() => cluster.use_keys(keys),
+                failures = self.virtual_macs.changed() => cluster.use_failures(&failures).await,
+                Ok(()) = self.data_plane.changed() => {
+                    let verdict = *self.data_plane.borrow_and_update();
+                    cluster.use_data_plane(verdict).await;
+                }
+                Ok(()) = self.interfaces.changed() => {
+                    cluster.use_interfaces(&self.interfaces.borrow_and_update()).await?;
+                }
+                count = self.seen.recv_many(&mut batch, BATCH) => {
+                    if count == 0 {
+                        bail!("all watches of the API server have ended");
+                    }
+                    cluster.see(batch.drain(..)).await?;
+                }
+            }
+            cluster.tell_synced(synced);
+        }
+    }
 }
 
 fn tell_start(args: &args::Speaker, namespace: &str) {
@@ -276,6 +322,7 @@ struct Cluster {
     excluded: Excluded,
     interfaces: Vec<Interface>,
     data_plane: Verdict,
+    virtual_macs: VirtualMacs,
     gateways: BTreeSet<IpAddr>,
     /// What is known before all is.
     facts: Facts,
@@ -305,7 +352,7 @@ impl Cluster {
     fn new(
         identity: Identity,
         live: Live,
-        excluded: Excluded,
+        (excluded, virtual_macs): (Excluded, VirtualMacs),
         metrics: metrics::Speaker,
         (written, recorder, warning): (Written, Recorder, rivals::Warning),
     ) -> Self {
@@ -315,6 +362,7 @@ impl Cluster {
             excluded,
             interfaces: Vec::new(),
             data_plane: Verdict::Unseen,
+            virtual_macs,
             gateways: BTreeSet::new(),
             facts: Facts::default(),
             speaker: None,
@@ -409,8 +457,9 @@ impl Cluster {
             metrics: self.metrics.clone(),
             sessions: Arc::clone(&self.sessions),
         };
+        let (identity, virtual_macs) = (self.identity.clone(), self.virtual_macs.clone());
         let mut speaker =
-            Speaker::start(self.identity.clone(), facts, &self.interfaces, Some(observers))?;
+            Speaker::start(identity, facts, &self.interfaces, Some(observers), virtual_macs)?;
         speaker.use_witnesses(&self.gateways);
         let effect = speaker.begin();
         speaker.use_data_plane(self.data_plane);
@@ -469,6 +518,13 @@ impl Cluster {
             self.follow_up(effect, &BTreeMap::new()).await;
         }
         Ok(())
+    }
+
+    async fn use_failures(&mut self, failures: &Failures) {
+        if let Some(speaker) = &mut self.speaker {
+            let effect = speaker.use_failures(failures);
+            self.follow_up(effect, &BTreeMap::new()).await;
+        }
     }
 
     async fn use_data_plane(&mut self, verdict: Verdict) {
@@ -543,7 +599,7 @@ impl Cluster {
                      \"{node}\" with protocol \"layer2\"",
                     lack.address
                 ),
-                Unfit::NoInterfaceInSubnet => lack.to_string(),
+                Unfit::NoInterfaceInSubnet | Unfit::VirtualMac(_) => lack.to_string(),
                 // It comes and goes with a cable, and another node takes over.
                 Unfit::NoUsableInterface => continue,
             };

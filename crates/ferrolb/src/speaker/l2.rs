@@ -15,11 +15,13 @@ use std::time::Duration;
 
 use planner::facts::lan::Announcing;
 use planner::interfaces::Interfaces;
-use proto::l2::{Arrival, Heard, Input, Mac, Output, Voice};
+use proto::l2::virtual_mac::virtual_mac;
+use proto::l2::{Arrival, Heard, Input, Mac, Output};
 use proto::time::{Instant, earliest};
 
 use super::held::Holding;
 use super::mesh;
+use super::virtual_mac::VirtualMacs;
 use crate::metrics::{self, Layer2};
 use crate::net::clock::Clock;
 use crate::net::filter::Filter;
@@ -28,8 +30,10 @@ use crate::net::interfaces::Interface;
 use crate::net::thread::become_punctual;
 
 mod port;
+mod voice;
 
 use port::Port;
+use voice::Part;
 
 /// What the mesh was not told yet of what was heard. More than that is of no use to it: what counts
 /// is said again.
@@ -44,6 +48,8 @@ const QUESTIONS_TOLD: Duration = Duration::from_millis(20);
 pub struct Orders {
     /// Whether this node answers for an address in its own name.
     pub held: BTreeMap<IpAddr, Holding>,
+    /// Whether another node is about to take over an address that this node answers for.
+    pub released: BTreeMap<IpAddr, bool>,
     /// In the name of which station it answers for an address that it does not hold; `None` for not
     /// any more.
     pub standing_in: BTreeMap<IpAddr, Option<Mac>>,
@@ -81,6 +87,8 @@ pub struct Listeners {
     pub mesh: Arc<Inbox<mesh::Orders>>,
     /// Counts.
     pub metrics: Option<metrics::Speaker>,
+    /// Makes interfaces for addresses with an Ethernet address of their own.
+    pub virtual_macs: VirtualMacs,
 }
 
 /// All interfaces of this node.
@@ -88,6 +96,9 @@ struct Ports {
     clock: Clock,
     ports: BTreeMap<u32, Port>,
     held: BTreeMap<IpAddr, Holding>,
+    released: BTreeSet<IpAddr>,
+    /// Which station was asked last for an address with an Ethernet address of its own.
+    asked: BTreeMap<IpAddr, Mac>,
     standing_in: BTreeMap<IpAddr, Mac>,
     followed: BTreeSet<IpAddr>,
     scopes: BTreeMap<IpAddr, Scope>,
@@ -112,6 +123,8 @@ pub fn start(
         clock,
         ports: BTreeMap::new(),
         held: BTreeMap::new(),
+        released: BTreeSet::new(),
+        asked: BTreeMap::new(),
         standing_in: BTreeMap::new(),
         followed: BTreeSet::new(),
         scopes: BTreeMap::new(),
@@ -139,10 +152,11 @@ fn run(mut ports: Ports, orders: &Inbox<Orders>) {
             return;
         }
         let orders = orders.take();
-        if orders.stop {
+        let is_over = orders.stop;
+        ports.obey(orders);
+        if is_over {
             return;
         }
-        ports.obey(orders);
         ports.receive();
     }
 }
@@ -150,6 +164,7 @@ fn run(mut ports: Ports, orders: &Inbox<Orders>) {
 impl Ports {
     fn obey(&mut self, orders: Orders) {
         let mut touched: BTreeSet<_> = orders.held.keys().copied().collect();
+        touched.extend(orders.released.keys());
         touched.extend(orders.standing_in.keys());
         touched.extend(orders.followed.keys());
         touched.extend(orders.scopes.keys());
@@ -157,12 +172,9 @@ impl Ports {
         self.held.retain(|_, holding| *holding != Holding::Lost);
         merge(&mut self.standing_in, orders.standing_in);
         merge(&mut self.scopes, orders.scopes);
-        for (address, is_followed) in orders.followed {
-            match is_followed {
-                true => _ = self.followed.insert(address),
-                false => _ = self.followed.remove(&address),
-            }
-        }
+        self.asked.retain(|address, _| self.scopes.contains_key(address));
+        mark(&mut self.released, orders.released);
+        mark(&mut self.followed, orders.followed);
         if let Some(filter) = orders.filter {
             self.filter = filter;
             self.ports.values_mut().for_each(|port| port.filter(&self.filter));
@@ -175,9 +187,13 @@ impl Ports {
             touched.extend(&self.followed);
         }
         self.want(&touched);
+        if !touched.is_empty() {
+            let held = self.held.keys().filter_map(|at| Some((*at, self.scopes.get(at)?)));
+            self.listeners.virtual_macs.want(voice::parents(held, &self.interfaces));
+        }
         self.act(&orders.announce, |address| Input::Announce { address: *address });
         self.act(&orders.defend, |address| Input::Defend { address: *address });
-        self.act(&orders.ask, |(address, mac)| Input::Ask { address: *address, mac: *mac });
+        self.ask(&orders.ask);
     }
 
     /// Makes every interface do what is wanted of these addresses.
@@ -186,21 +202,22 @@ impl Ports {
         for port in self.ports.values_mut() {
             for address in addresses.iter().copied() {
                 let scope = self.scopes.get(&address);
-                let is_here = scope.is_some_and(|scope| port.is_in(&scope.interfaces, address));
-                let Announcing { schedule, probe } =
+                let Announcing { schedule, probe, has_virtual_mac } =
                     scope.map(|scope| scope.announcing).unwrap_or_default();
-                let (voice, arrival) = match self.held.get(&address) {
-                    Some(Holding::First) => (Some(Voice::Own), Arrival::First(probe)),
-                    Some(Holding::Inherited | Holding::Lost) => {
-                        (Some(Voice::Own), Arrival::TakenOver)
-                    }
-                    Some(Holding::Resumed) => (Some(Voice::Own), Arrival::Resumed),
+                let is_here = scope.is_some_and(|scope| port.is_in(&scope.interfaces, address));
+                let part = match self.held.get(&address) {
+                    Some(_) if self.released.contains(&address) => Part::Leaving,
+                    Some(_) => Part::Holding,
                     None => {
-                        let station = self.standing_in.get(&address);
-                        (station.map(|mac| Voice::StandingInFor(*mac)), Arrival::TakenOver)
+                        self.standing_in.get(&address).map_or(Part::None, |mac| Part::For(*mac))
                     }
                 };
-                let voice = voice.filter(|_| is_here);
+                let voice = voice::of(address, part, has_virtual_mac, port.place(is_here));
+                let arrival = match self.held.get(&address) {
+                    Some(Holding::First) => Arrival::First(probe),
+                    Some(Holding::Inherited | Holding::Lost) | None => Arrival::TakenOver,
+                    Some(Holding::Resumed) => Arrival::Resumed,
+                };
                 port.handle(now, Input::Answer { address, voice, arrival, schedule });
                 let is_followed = is_here && self.followed.contains(&address);
                 port.handle(now, Input::Follow { address, is_followed });
@@ -212,6 +229,23 @@ impl Ports {
         let now = self.clock.now();
         for port in self.ports.values_mut() {
             about.iter().for_each(|one| port.handle(now, input(one)));
+        }
+    }
+
+    /// Asks by the node's own Ethernet addresses alone. Who has an address with one of its own answers
+    /// there.
+    fn ask(&mut self, stations: &BTreeSet<(IpAddr, Mac)>) {
+        let now = self.clock.now();
+        for (address, station) in stations.iter().copied() {
+            let scope = self.scopes.get(&address);
+            let has_own = scope.is_some_and(|scope| scope.announcing.has_virtual_mac);
+            let mac = if has_own { virtual_mac(address) } else { station };
+            if has_own {
+                self.asked.insert(address, station);
+            }
+            for port in self.ports.values_mut().filter(|port| !port.is_virtual()) {
+                port.handle(now, Input::Ask { address, mac });
+            }
         }
     }
 
@@ -280,7 +314,7 @@ impl Ports {
                     }
                     Output::Heard(what) => {
                         tell(interface, what);
-                        heard.insert(what);
+                        heard.extend(voice::as_station(what, &self.asked));
                     }
                     Output::Join(group) => port.join(group),
                     Output::Leave(group) => port.leave(group),
@@ -323,6 +357,15 @@ fn merge<V>(map: &mut BTreeMap<IpAddr, V>, edits: BTreeMap<IpAddr, Option<V>>) {
         match value {
             Some(value) => _ = map.insert(address, value),
             None => _ = map.remove(&address),
+        }
+    }
+}
+
+fn mark(set: &mut BTreeSet<IpAddr>, edits: BTreeMap<IpAddr, bool>) {
+    for (address, is_in) in edits {
+        match is_in {
+            true => _ = set.insert(address),
+            false => _ = set.remove(&address),
         }
     }
 }

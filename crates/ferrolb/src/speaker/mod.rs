@@ -20,6 +20,7 @@ pub mod l2;
 mod links;
 pub mod mesh;
 mod routed;
+mod virtual_mac;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::io;
@@ -45,14 +46,16 @@ use crate::net::inbox::Inbox;
 use crate::net::interfaces::Interface;
 use crate::net::packet_socket;
 
-use fitness::{fitness, selected};
+use fitness::fitness;
 use held::Held;
 use mesh::Punctuality;
+use virtual_mac::{Failure, Failures};
 
 pub use data_plane::{Check, Verdict};
 pub use fitness::{Lack, Unfit};
 pub use keys::{Given, Keys};
 pub use mesh::Ending;
+pub use virtual_mac::VirtualMacs;
 
 /// Candidates of an address, from the first, that listen to what the LAN says of it. Each is in the
 /// multicast groups of its IPv6 addresses for that, so it cannot be all nodes.
@@ -103,6 +106,8 @@ pub struct Speaker {
     names: Names,
     lacks: BTreeMap<IpAddr, Lack>,
     data_plane: Verdict,
+    /// Addresses that cannot have their Ethernet address here; `None` if none can.
+    virtual_macs: Option<Failures>,
     mesh: Arc<Inbox<mesh::Orders>>,
     l2: Arc<Inbox<l2::Orders>>,
     bgp: Arc<Inbox<bgp::Orders>>,
@@ -127,6 +132,7 @@ impl Speaker {
         facts: Facts,
         interfaces: &[Interface],
         observers: Option<Observers>,
+        virtual_macs: VirtualMacs,
     ) -> io::Result<Self> {
         let Identity { node, station, mesh_port, keys } = identity;
         let clock = Clock::start();
@@ -136,7 +142,9 @@ impl Speaker {
         let (held, metrics) = observers.map(|to| (to.held, to.metrics)).unzip();
         let listeners = mesh::Listeners { l2: Arc::clone(&l2), held, metrics: metrics.clone() };
         mesh.update(|orders| orders.keys = Some(keys));
-        let l2_listeners = l2::Listeners { mesh: Arc::clone(&mesh), metrics: metrics.clone() };
+        let may_have_macs = virtual_macs.are_permitted();
+        let l2_listeners =
+            l2::Listeners { mesh: Arc::clone(&mesh), metrics: metrics.clone(), virtual_macs };
         let answering = l2::start(clock, Arc::clone(&l2), l2_listeners)?;
         let (hearing, punctuality) =
             mesh::start(clock, station, mesh_port, Arc::clone(&mesh), listeners)?;
@@ -162,6 +170,7 @@ impl Speaker {
             names,
             lacks,
             data_plane: Verdict::Unseen,
+            virtual_macs: may_have_macs.then(Failures::new),
             mesh,
             l2,
             bgp,
@@ -243,17 +252,30 @@ impl Speaker {
         self.l2.update(|orders| orders.interfaces = Some(self.interfaces.clone()));
         self.tell_links();
         self.tell_watched();
-        let candidacies = self.planner.plan().candidacies.iter();
+        let after = &self.interfaces;
+        let gone = before.iter().filter(|one| !after.contains(one));
+        let changed: Vec<_> =
+            gone.chain(after.iter().filter(|one| !before.contains(one))).collect();
+        // Pods come and go with interfaces of their own: those are no news where all will do.
         let differs = |(at, candidacy): &(&IpAddr, &Candidacy)| {
-            let names = |interfaces: &[Interface]| -> Vec<_> {
-                let selected = selected(**at, &candidacy.interfaces, interfaces);
-                selected.map(|interface| interface.name.clone()).collect()
-            };
-            names(&before) != names(&self.interfaces)
+            let wanted = &candidacy.interfaces;
+            let is_wanted = |one: &&Interface| wanted.select(&one.name, &one.addresses, **at);
+            let is_named = !wanted.are_all() && changed.iter().any(is_wanted);
+            is_named || fitness(**at, wanted, &before) != fitness(**at, wanted, after)
         };
+        let candidacies = self.planner.plan().candidacies.iter();
         let moved: BTreeSet<_> = candidacies.filter(differs).map(|(at, _)| *at).collect();
         let lacks = self.tell(&moved);
         Effect { lacks, moved, ..Effect::default() }
+    }
+
+    /// Makes the threads leave those addresses to other nodes that cannot have their Ethernet address
+    /// here.
+    pub fn use_failures(&mut self, failures: &Failures) -> Effect {
+        let Some(known) = &mut self.virtual_macs else { return Effect::default() };
+        let before = std::mem::replace(known, failures.clone());
+        let touched = before.keys().chain(failures.keys()).copied().collect();
+        Effect { lacks: self.tell(&touched), ..Effect::default() }
     }
 
     /// Makes the threads leave all addresses to other nodes if this one does not forward, as far as
@@ -331,6 +353,19 @@ impl Speaker {
         self.l2.update(|orders| orders.filter = Some(filter));
     }
 
+    /// Why this node cannot answer for an address, if so.
+    fn unfit(&self, at: IpAddr, planned: &Candidacy) -> Option<Unfit> {
+        if let Err(why) = fitness(at, &planned.interfaces, &self.interfaces) {
+            return Some(why);
+        }
+        planned.settings.announcing.has_virtual_mac.then_some(())?;
+        let failure = match &self.virtual_macs {
+            None => Some(Failure::NotPermitted),
+            Some(failures) => failures.get(&at).copied(),
+        };
+        failure.map(Unfit::VirtualMac)
+    }
+
     /// Tells the threads what is planned for these addresses, and returns those that the node
     /// cannot answer for since now.
     fn tell(&mut self, touched: &BTreeSet<IpAddr>) -> Vec<Lack> {
@@ -340,9 +375,10 @@ impl Speaker {
         for at in touched {
             let planned = self.planner.plan().candidacies.get(at);
             let order = planned.map(|planned| planned.order.sorted()).unwrap_or_default();
+            let unfit = planned.and_then(|planned| self.unfit(*at, planned));
             let candidacy = planned.map(|planned| ownership::Candidacy {
                 order: self.names.candidates(&order, &planned.order),
-                is_fit: fitness(*at, &planned.interfaces, &self.interfaces).is_ok(),
+                is_fit: unfit.is_none(),
                 policy: planned.settings.policy.clone(),
             });
             let candidacy = if self.data_plane.is_fit() {
@@ -352,7 +388,8 @@ impl Speaker {
                 last_resort.insert(*at, fit);
                 candidacy.map(|candidacy| ownership::Candidacy { is_fit: false, ..candidacy })
             };
-            let lack = planned.and_then(|one| Lack::of(*at, one, &self.node, &self.interfaces));
+            let lack =
+                planned.and_then(|one| Lack::of(*at, one, &self.node, &self.interfaces, unfit?));
             candidacies.insert(*at, candidacy);
             scopes.insert(*at, planned.map(scope));
             followed.insert(*at, order.iter().take(FOLLOWERS).any(|node| *node == self.node));

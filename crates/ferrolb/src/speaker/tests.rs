@@ -57,6 +57,7 @@ fn idle(facts: Facts, interfaces: &[Interface]) -> Speaker {
         names: Names::default(),
         lacks: BTreeMap::new(),
         data_plane: Verdict::Unseen,
+        virtual_macs: Some(Failures::new()),
         mesh: Arc::new(Inbox::new().unwrap()),
         l2: Arc::new(Inbox::new().unwrap()),
         bfd: Arc::new(Inbox::new().unwrap()),

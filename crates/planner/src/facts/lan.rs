@@ -51,11 +51,17 @@ pub struct Announcing {
     pub schedule: Schedule,
     /// Whether the LAN is asked about one that no node had before.
     pub probe: DuplicateProbe,
+    /// It has an Ethernet address of its own, which moves with it.
+    pub has_virtual_mac: bool,
 }
 
 impl Default for Announcing {
     fn default() -> Self {
-        Self { schedule: Schedule::default(), probe: DuplicateProbe::Optimistic }
+        Self {
+            schedule: Schedule::default(),
+            probe: DuplicateProbe::Optimistic,
+            has_virtual_mac: false,
+        }
     }
 }
 

@@ -5,6 +5,7 @@ use std::io;
 use std::net::{IpAddr, Ipv6Addr};
 use std::os::fd::{AsFd, BorrowedFd};
 
+use super::voice::Place;
 use planner::interfaces::Interfaces;
 use proto::l2::{Ignored, Input, Mac, Output, Responder};
 use proto::time::Instant;
@@ -64,9 +65,24 @@ impl Port {
         &self.interface.name
     }
 
+    /// Whether it was made for one address alone.
+    pub(super) fn is_virtual(&self) -> bool {
+        self.interface.is_virtual_mac()
+    }
+
+    /// What it is to an address that is announced here, or elsewhere.
+    pub(super) fn place(&self, is_here: bool) -> Place {
+        match self.interface.mac {
+            Some(mac) if self.is_virtual() => Place::Virtual(mac),
+            _ if is_here => Place::Announced,
+            _ => Place::Elsewhere,
+        }
+    }
+
     /// Whether it is one of these interfaces, as far as `address` is concerned.
     pub(super) fn is_in(&self, interfaces: &Interfaces, address: IpAddr) -> bool {
-        interfaces.select(&self.interface.name, &self.interface.addresses, address)
+        let Interface { name, addresses, .. } = &self.interface;
+        !self.is_virtual() && interfaces.select(name, addresses, address)
     }
 
     pub(super) fn deadline(&self) -> Option<Instant> {

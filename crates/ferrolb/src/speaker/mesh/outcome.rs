@@ -14,6 +14,7 @@ use crate::speaker::l2;
 #[derive(Debug, Default)]
 pub(super) struct Outcome {
     pub(super) held: BTreeMap<IpAddr, Holding>,
+    released: BTreeMap<IpAddr, bool>,
     pub(super) standing_in: BTreeMap<IpAddr, Option<Mac>>,
     announce: BTreeSet<IpAddr>,
     defend: BTreeSet<IpAddr>,
@@ -25,8 +26,9 @@ pub(super) struct Outcome {
 impl Outcome {
     /// Whether there is nothing to do on the LAN.
     pub(super) fn is_empty(&self) -> bool {
-        let Self { held, standing_in, announce, defend, ask, conflicts: _ } = self;
+        let Self { held, released, standing_in, announce, defend, ask, conflicts: _ } = self;
         held.is_empty()
+            && released.is_empty()
             && standing_in.is_empty()
             && announce.is_empty()
             && defend.is_empty()
@@ -42,31 +44,33 @@ impl Outcome {
                 let is_first = *why == Why::NeverHeld;
                 let holding = if is_first { Holding::First } else { Holding::Inherited };
                 self.held.insert(*address, holding);
+                self.released.insert(*address, false);
             }
             Output::Conflict { address, mac } => _ = self.conflicts.insert(*address, *mac),
             Output::Defend(address) => _ = self.defend.insert(*address),
             Output::Dropped { address, .. } | Output::Yielded { address, .. } => {
                 self.held.insert(*address, Holding::Lost);
+                self.released.insert(*address, false);
             }
             Output::Resumed { address, .. } => {
                 self.held.insert(*address, Holding::Resumed);
+                self.released.insert(*address, false);
             }
             Output::StandIn { address, mac, .. } => {
                 self.standing_in.insert(*address, Some(*mac));
             }
             Output::StoodIn(address) => _ = self.standing_in.insert(*address, None),
-            // A released address is answered for until another claims it.
-            Output::Kept { .. }
-            | Output::PeerHeard(_)
-            | Output::PeerSilent(_)
-            | Output::Released { .. }
-            | Output::Send { .. } => (),
+            // It is answered for until another claims it.
+            Output::Released { address, .. } => _ = self.released.insert(*address, true),
+            Output::Kept { address, .. } => _ = self.released.insert(*address, false),
+            Output::PeerHeard(_) | Output::PeerSilent(_) | Output::Send { .. } => (),
         }
     }
 
     /// Hands it to the thread that speaks ARP and NDP.
     pub(super) fn give(mut self, orders: &mut l2::Orders) {
         orders.held.append(&mut self.held);
+        orders.released.append(&mut self.released);
         orders.standing_in.append(&mut self.standing_in);
         orders.announce.append(&mut self.announce);
         orders.defend.append(&mut self.defend);

@@ -81,7 +81,8 @@ fn all_addresses_of_a_service_are_ordered_by_the_first() {
 fn how_an_address_is_announced_is_said_by_the_first_of_its_advertisements() {
     let counting = |count| {
         let schedule = Schedule { count, ..Schedule::default() };
-        let announcing = Announcing { schedule, probe: DuplicateProbe::Strict };
+        let announcing =
+            Announcing { schedule, probe: DuplicateProbe::Strict, has_virtual_mac: true };
         let settings = Settings { announcing, ..Settings::default() };
         L2Advertisement { settings: settings.into(), ..everything() }
     };
