@@ -4,6 +4,9 @@
 //! objects. Nothing is announced before everything has been seen once, and what is announced stays
 //! so while the API server is away.
 
+mod remarks;
+mod written;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::net::IpAddr;
@@ -17,8 +20,7 @@ use anyhow::{Context as _, anyhow, bail};
 use ipnet::IpNet;
 use kube::Client;
 use planner::facts::{Change, Facts};
-use planner::names::{NodeName, PeerName, ServiceName};
-use proto::bgp::session::State;
+use planner::names::{NodeName, ServiceName};
 use proto::l2::Mac;
 use proto::mesh::Station;
 use proto::mesh::ownership::OnConflict;
@@ -35,25 +37,22 @@ use super::bgp_extras;
 use super::control::{Control, Request};
 use super::data_plane;
 use super::excluded::{self, Excluded};
-use super::fitness::summary;
 use super::held::{Held, Holding, News as HeldNews};
+use super::mesh::SAY_AGAIN;
 use super::mesh::status::Status;
-use super::mesh::{Punctuality, SAY_AGAIN};
 use super::routed::Routed;
 use super::virtual_mac::Failures;
 use super::{
-    Effect, Ending, Given, Identity, Keys, Lack, Observers, Speaker, Unfit, Verdict, VirtualMacs,
-    bgp, may_answer_arp, touched,
+    Effect, Ending, Given, Identity, Keys, Observers, Speaker, Unfit, Verdict, VirtualMacs, bgp,
+    may_answer_arp, touched,
 };
-use crate::api::{ServiceBGPStatus, ServiceL2Status};
+use crate::api::ServiceL2Status;
 use crate::args;
 use crate::http::{self, Reach, tls};
-use crate::k8s::announcement::kind::Kind as _;
-use crate::k8s::announcement::writer::{Order, Writer};
+use crate::k8s::announcement::writer::Order;
 use crate::k8s::client;
-use crate::k8s::configuration_state::{Component, Remark, Report, Reporter};
+use crate::k8s::configuration_state::Report;
 use crate::k8s::events::{EventType, Recorder};
-use crate::k8s::own_pod::own_pod;
 use crate::k8s::reference::Reference;
 use crate::metrics::{self, Config, Protocol, Update};
 use crate::net::clock::Clock;
@@ -61,18 +60,18 @@ use crate::net::gateways;
 use crate::net::interfaces::{self, Interface};
 use crate::parse::live::Live;
 use crate::rivals::{self, Me};
-use crate::source::kube::{Kind, Scope, Seen, StatusObject, follow};
+use crate::source::kube::{Scope, Seen, StatusObject, follow};
 use crate::terminated::terminated;
 use crate::told::Told;
+
+use remarks::{conflict_remark, fitness_remarks, remarks, session_remark};
+use written::Written;
 
 /// The source of our Events, as MetalLB names it.
 const COMPONENT: &str = "metallb-speaker";
 
 /// How much of what was seen is taken in before a decision.
 const BATCH: usize = 4096;
-
-/// How many orders may wait for the writer of status objects.
-const ORDERS: usize = 1024;
 
 /// For how long after the start a holder may have gone before this speaker could hear it.
 const STRANGER: Duration = Duration::from_secs(30);
@@ -667,13 +666,7 @@ impl Cluster {
         let mut remarks = remarks(&self.identity.keys, speaker.punctuality());
         remarks.extend(fitness_remarks(speaker.lacks(), self.data_plane));
         remarks.extend(session_remark(&self.sessions.all()));
-        let (reason, complaint) = match self.in_conflict_until {
-            Some(_) => {
-                ("ForeignHost", Some("a host that is no node uses an address of a Service".into()))
-            }
-            None => ("NoneHeard", None),
-        };
-        remarks.push(Remark { about: "addressesUnique", reason, complaint });
+        remarks.push(conflict_remark(self.in_conflict_until.is_some()));
         self.written.reporter.remark(remarks);
     }
 
@@ -704,130 +697,6 @@ fn service_answered_for(object: &ServiceL2Status) -> Option<ServiceName> {
     Some(ServiceName::new(&*status.service_namespace, &*status.service_name))
 }
 
-/// How well other speakers can be trusted, and this one.
-fn remarks(keys: &[Key], punctuality: Punctuality) -> Vec<Remark> {
-    let (reason, complaint) = match keys {
-        [] => ("NoKey", Some("other speakers are believed without a key".into())),
-        [..] => ("KeyGiven", None),
-    };
-    let authenticated = Remark { about: "meshAuthenticated", reason, complaint };
-    let (reason, complaint) = match punctuality {
-        Punctuality::RealTime => ("RealTime", None),
-        Punctuality::BestEffort => {
-            let late = "heartbeats may be late while the node is busy: no real-time scheduling";
-            ("BestEffort", Some(late.into()))
-        }
-    };
-    vec![authenticated, Remark { about: "meshRealTime", reason, complaint }]
-}
-
-/// Which sessions are not as they should be; nothing where there are none.
-fn session_remark(sessions: &BTreeMap<PeerName, bgp::Report>) -> Option<Remark> {
-    let about = "bgpSessionsEstablished";
-    let down: Vec<_> = sessions
-        .iter()
-        .filter(|(_, report)| report.state != State::Established)
-        .map(|(peer, report)| {
-            let why = report.failure.as_ref().or(report.last_down.as_ref());
-            let why = why.map_or("not tried yet", String::as_str);
-            format!("{peer} at {}: {why}", report.at)
-        })
-        .collect();
-    match (sessions.len(), down.is_empty()) {
-        (0, _) => None,
-        (_, true) => Some(Remark { about, reason: "AllEstablished", complaint: None }),
-        (all, false) => {
-            let some = format!("{} of {all} sessions are down: {}", down.len(), down.join("; "));
-            Some(Remark { about, reason: "SessionDown", complaint: Some(some.into()) })
-        }
-    }
-}
-
-/// Whether the node can answer for what it is a candidate for, and forward it.
-fn fitness_remarks(lacks: &BTreeMap<IpAddr, Lack>, data_plane: Verdict) -> [Remark; 2] {
-    let (reason, complaint) = match summary(lacks) {
-        None => ("Fit", None),
-        Some((why, sentence)) => (why.reason(), Some(sentence.into())),
-    };
-    let layer2 = Remark { about: "layer2Fit", reason, complaint };
-    let complaint = (!data_plane.is_fit()).then(|| data_plane.to_string().into());
-    let reason = data_plane.reason();
-    [layer2, Remark { about: "dataPlaneFit", reason, complaint }]
-}
-
 fn reference(name: &ServiceName, uids: &BTreeMap<ServiceName, Box<str>>) -> Reference {
     Reference::service(name, uids.get(name).map_or("", |uid| uid))
-}
-
-/// The status objects of this node; they are written once the Pod that owns them is known.
-struct Written {
-    layer2: mpsc::Sender<Order>,
-    bgp: mpsc::Sender<Order>,
-    reporter: Reporter,
-}
-
-impl Written {
-    fn start(client: Client, namespace: &str, node: &str, pod: &str) -> Self {
-        let (layer2, to_write) = mpsc::channel(ORDERS);
-        let writer = Writer::<ServiceL2Status>::new(client.clone(), namespace, node);
-        let (found, owner) = oneshot::channel();
-        tokio::spawn(writer.run(to_write, owner));
-        let (bgp, to_write) = mpsc::channel(ORDERS);
-        let writer = Writer::<ServiceBGPStatus>::new(client.clone(), namespace, node);
-        let (found_too, owner) = oneshot::channel();
-        tokio::spawn(writer.run(to_write, owner));
-        let component = Component::Speaker(node.to_owned());
-        let at = (client.clone(), namespace.to_owned());
-        let pod = pod.to_owned();
-        let reporter = Reporter::start(at.clone(), component, async move {
-            let owner = own_pod(&at.0, &at.1, &pod).await;
-            // The other ones have ended: so does the process.
-            let _ = (found.send(owner.clone()), found_too.send(owner.clone()));
-            owner
-        });
-        Self { layer2, bgp, reporter }
-    }
-
-    async fn layer2(&self, order: Order) {
-        // The writer ends only with the process.
-        let _ = self.layer2.send(order).await;
-    }
-
-    async fn bgp(&self, order: Order) {
-        // The writer ends only with the process.
-        let _ = self.bgp.send(order).await;
-    }
-
-    async fn synced(&self, kind: Kind) {
-        match kind {
-            Kind::ServiceL2Status => self.layer2(Order::Synced).await,
-            Kind::ServiceBGPStatus => self.bgp(Order::Synced).await,
-            _ => (),
-        }
-    }
-
-    /// Leaves what the Pods with these UIDs wrote to them.
-    async fn leave(&self, others: BTreeSet<String>) {
-        self.layer2(Order::Leave(others.clone())).await;
-        self.bgp(Order::Leave(others)).await;
-    }
-
-    async fn see(&self, object: StatusObject) {
-        match object {
-            StatusObject::L2(status) => {
-                self.layer2(Order::See(Box::new(status.reduce()))).await;
-            }
-            StatusObject::Bgp(status) => self.bgp(Order::See(Box::new(status.reduce()))).await,
-            StatusObject::Gone(name) if name.kind == "ServiceL2Status" => {
-                self.layer2(Order::Gone(name.name)).await;
-            }
-            StatusObject::Gone(name) if name.kind == "ServiceBGPStatus" => {
-                self.bgp(Order::Gone(name.name)).await;
-            }
-            StatusObject::Gone(name) if name.kind == "ConfigurationState" => {
-                self.reporter.is_gone();
-            }
-            StatusObject::Configuration(_) | StatusObject::Gone(_) => (),
-        }
-    }
 }

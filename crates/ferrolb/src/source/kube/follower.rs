@@ -268,7 +268,7 @@ impl<F> Follower<F> {
                 Reason::OfAll(cause) if self.failures < PATIENCE => {
                     tracing::debug!(kind = %self.kind, "{cause}");
                 }
-                reason => {
+                reason @ (Reason::OfAll(_) | Reason::OfKind(_)) => {
                     self.is_unavailable = true;
                     self.teller.complain(reason).await?;
                 }

@@ -103,18 +103,16 @@ impl Doors {
 }
 
 fn explain(error: &io::Error) -> String {
-    let mend = match error.kind() {
-        io::ErrorKind::PermissionDenied => {
-            "it takes the capability NET_BIND_SERVICE, which this process lacks; add it to the \
-             container, or set `passive: false` for the BGPPeer"
-                .to_owned()
-        }
-        io::ErrorKind::AddrInUse => {
-            "another process of this host has the port, such as a router daemon; stop it, or set \
-             `passive: false` for the BGPPeer"
-                .to_owned()
-        }
-        _ => error.to_string(),
+    let mend = if error.kind() == io::ErrorKind::PermissionDenied {
+        "it takes the capability NET_BIND_SERVICE, which this process lacks; add it to the \
+         container, or set `passive: false` for the BGPPeer"
+            .to_owned()
+    } else if error.kind() == io::ErrorKind::AddrInUse {
+        "another process of this host has the port, such as a router daemon; stop it, or set \
+         `passive: false` for the BGPPeer"
+            .to_owned()
+    } else {
+        error.to_string()
     };
     format!("listening on TCP port {PORT}: {mend}")
 }
