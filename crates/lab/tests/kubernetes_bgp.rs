@@ -6,7 +6,6 @@
 //!              ├──── node-b: kube-proxy, speaker ──── pod-b
 //!              └──── control-plane .90, controller-0 .91
 //! ```
-#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use std::collections::BTreeSet;
 use std::net::{IpAddr, SocketAddr};

@@ -139,8 +139,7 @@ async fn serve(args: &args::Speaker) -> anyhow::Result<()> {
             }
             keys = keys.changed() => cluster.use_keys(keys),
             Ok(()) = data_plane.changed() => {
-                let verdict = *data_plane.borrow_and_update();
-                cluster.use_data_plane(verdict).await;
+                cluster.use_data_plane(*data_plane.borrow_and_update()).await;
             }
             Ok(()) = interfaces.changed() => {
                 cluster.use_interfaces(&interfaces.borrow_and_update()).await?;
@@ -155,10 +154,7 @@ async fn serve(args: &args::Speaker) -> anyhow::Result<()> {
         let has_begun = cluster.speaker.is_some();
         synced.send_if_modified(|synced| !std::mem::replace(synced, has_begun) && has_begun);
     }
-    tracing::info!("leaving: the other nodes take over");
-    if let Some(speaker) = cluster.speaker {
-        tokio::task::spawn_blocking(|| speaker.leave()).await.context("handing over")?;
-    }
+    cluster.leave().await?;
     drop(servers);
     Ok(())
 }
@@ -490,6 +486,13 @@ impl Cluster {
         self.written.reporter.remark(remarks);
     }
 
+    /// Hands everything over.
+    async fn leave(self) -> anyhow::Result<()> {
+        tracing::info!("leaving: the other nodes take over");
+        let Some(speaker) = self.speaker else { return Ok(()) };
+        tokio::task::spawn_blocking(|| speaker.leave()).await.context("handing over")
+    }
+
     /// Says what is wrong with the settings, each once.
     fn report(&mut self) {
         if !self.live.is_synced() {
@@ -606,10 +609,10 @@ impl Written {
     }
 
     async fn synced(&self, kind: Kind) {
-        match kind {
-            Kind::ServiceL2Status => self.layer2(Order::Synced).await,
-            Kind::ServiceBGPStatus => self.bgp(Order::Synced).await,
-            _ => (),
+        if kind == Kind::ServiceL2Status {
+            self.layer2(Order::Synced).await;
+        } else if kind == Kind::ServiceBGPStatus {
+            self.bgp(Order::Synced).await;
         }
     }
 

@@ -103,18 +103,18 @@ impl Doors {
 }
 
 fn explain(error: &io::Error) -> String {
-    let mend = match error.kind() {
-        io::ErrorKind::PermissionDenied => {
+    let mend = if error.kind() == io::ErrorKind::PermissionDenied {
+        String::from(
             "it takes the capability NET_BIND_SERVICE, which this process lacks; add it to the \
-             container, or set `passive: false` for the BGPPeer"
-                .to_owned()
-        }
-        io::ErrorKind::AddrInUse => {
+             container, or set `passive: false` for the BGPPeer",
+        )
+    } else if error.kind() == io::ErrorKind::AddrInUse {
+        String::from(
             "another process of this host has the port, such as a router daemon; stop it, or set \
-             `passive: false` for the BGPPeer"
-                .to_owned()
-        }
-        _ => error.to_string(),
+             `passive: false` for the BGPPeer",
+        )
+    } else {
+        error.to_string()
     };
     format!("listening on TCP port {PORT}: {mend}")
 }

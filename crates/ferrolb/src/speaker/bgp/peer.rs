@@ -379,7 +379,7 @@ impl Peer {
             IpAddr::V6(v6) => next_hops.ipv6 = Some(v6),
         }
         if is_beside {
-            next_hops.link_local = next_hops.link_local.or(beside.link_local());
+            next_hops.link_local = next_hops.link_local.or_else(|| beside.link_local());
         }
         Ok(next_hops)
     }
