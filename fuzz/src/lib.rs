@@ -3,6 +3,7 @@
 //! `cargo xtask fuzz` looks for such bytes with libFuzzer; `fuzz/corpus/TARGET/` has some to start
 //! from, which the tests replay with every run.
 
+mod bfd;
 mod bgp;
 mod configuration;
 mod mesh;
@@ -13,9 +14,10 @@ mod wire;
 pub type Target = (&'static str, fn(&[u8]));
 
 /// Every target. Each has a directory in `fuzz/corpus` and a program in `fuzz/libfuzzer`.
-pub const TARGETS: [Target; 10] = [
+pub const TARGETS: [Target; 11] = [
     ("annotations", configuration::annotations),
     ("arp", wire::arp),
+    ("bfd", bfd::sessions),
     ("bgp", bgp::session),
     ("engine", mesh::engine),
     ("message", wire::message),

@@ -1,6 +1,6 @@
 //! The programs of Kubernetes: those that the lab runs, from `KUBEBUILDER_ASSETS`, from our cache,
 //! else built there from the Go modules of `tests/kube/`; and those of a whole cluster, from our
-//! cache or built there.
+//! cache or built there. MetalLB's manifests come in the same way.
 //!
 //! There is no other source that works wherever Go modules can be fetched: the projects publish
 //! their programs at places of their own, and as images.
@@ -199,6 +199,27 @@ fn build(programs: &[&Program]) -> Result<PathBuf> {
     }
     Ok(directory)
 }
+
+/// MetalLB's manifests as it publishes them, for all that it does without FRR.
+///
+/// # Errors
+///
+/// If its Go module cannot be fetched, or is another than the one that is committed.
+pub(crate) fn metallb() -> Result<String> {
+    let mut download = Command::new(go::bring()?);
+    download.args(["mod", "download", "-json", METALLB]).current_dir(modules().join("metallb"));
+    download.envs(ENVIRONMENT).stdin(std::process::Stdio::null());
+    let output = download.output().context("starting Go")?;
+    let said = String::from_utf8_lossy(&output.stdout);
+    ensure!(output.status.success(), "fetching the Go module `{METALLB}`: {}", said.trim());
+    let module: serde_json::Value = serde_json::from_str(&said).context("reading what Go says")?;
+    let directory = module["Dir"].as_str().context("Go does not say where the module is")?;
+    let manifests = Path::new(directory).join("config/manifests/metallb-native.yaml");
+    fs::read_to_string(&manifests).with_context(|| format!("reading `{}`", manifests.display()))
+}
+
+/// The Go module with MetalLB; which version is in `tests/kube/metallb/go.mod`.
+const METALLB: &str = "go.universe.tf/metallb";
 
 /// The same program wherever it is built, of the versions that are committed.
 const ENVIRONMENT: [(&str, &str); 3] =

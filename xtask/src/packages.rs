@@ -29,6 +29,8 @@ pub(crate) const LAB: &[Program] = &[
     },
     Program { name: "bridge", package: "iproute2", purpose: "it shows what a switch has learned" },
     Program { name: "ndisc6", package: "ndisc6", purpose: "clients of the lab ask with it" },
+    Program { name: "vtysh", package: "frr", purpose: "routers of the lab are FRR" },
+    Program { name: "bird", package: "bird2", purpose: "routers of the lab are BIRD" },
 ];
 
 /// What tests of BGP need beside [`LAB`]: other people's routers.

@@ -12,6 +12,14 @@ pub(crate) fn root() -> &'static Path {
 pub(crate) fn cargo() -> Command {
     let mut command = at_root(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
     command.stdin(std::process::Stdio::null());
+    // It was told these about xtask. A package that is built again when they change, as ring is,
+    // would be built with all that needs it whenever cargo is called by hand in between.
+    for (name, _) in std::env::vars_os() {
+        let name = name.to_string_lossy();
+        if name.starts_with("CARGO_PKG_") || name.starts_with("CARGO_MANIFEST_") {
+            command.env_remove(&*name);
+        }
+    }
     command
 }
 

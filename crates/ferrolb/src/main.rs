@@ -19,6 +19,7 @@ fn main() -> ExitCode {
         Command::Speaker(args) => speaker::cluster::run(&args),
         Command::Plan(args) => cli::plan::run(&args),
         Command::Explain(args) => cli::explain::run(&args),
+        Command::Leave => cli::leave::run(),
         Command::Simulate(args) => cli::simulate::run(&args),
         Command::Status(args) => cli::status::run(&args),
         Command::Validate(args) => cli::validate::run(&args),

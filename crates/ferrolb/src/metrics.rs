@@ -4,7 +4,9 @@
 //! something that is gone, such as a pool, goes with it.
 
 mod addresses;
+mod bfd;
 mod bgp;
+mod mesh;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -19,14 +21,16 @@ use prometheus::{
     Gauge, GaugeVec, Histogram, HistogramOpts, IntCounter, IntCounterVec, IntGauge, IntGaugeVec,
     Opts, Registry, TextEncoder,
 };
+use proto::bfd::packet::State;
+use proto::bfd::{Counters, Path};
 use proto::l2::Ignored;
-use proto::mesh::seal::Refused;
 
 use crate::speaker::bgp::Sessions;
-use crate::speaker::mesh::Punctuality;
 use crate::speaker::{Unfit, Verdict};
 
 use self::addresses::Addresses;
+
+pub use mesh::Mesh;
 
 /// How long a decision may take, in seconds: from one Service to a whole large cluster.
 const DECISION_BUCKETS: [f64; 8] = [0.000_1, 0.000_5, 0.002, 0.01, 0.05, 0.2, 1.0, 5.0];
@@ -338,6 +342,7 @@ pub struct Speaker {
     unfit: IntGaugeVec,
     data_plane: IntGaugeVec,
     mesh: Mesh,
+    bfd: bfd::Bfd,
 }
 
 /// How an address is announced.
@@ -405,6 +410,7 @@ impl Speaker {
             unfit: added(registry, unfit)?,
             data_plane: added(registry, data_plane)?,
             mesh: Mesh::new(registry)?,
+            bfd: bfd::Bfd::new(registry)?,
             process,
         })
     }
@@ -421,16 +427,6 @@ impl Speaker {
     /// Sessions are shown already.
     pub fn sessions(&self, sessions: Arc<Sessions>) -> prometheus::Result<()> {
         self.process.registry.register(Box::new(bgp::Bgp::new(sessions)?))
-    }
-
-    /// Shows by how many keys other speakers are known: none, one, or more while one is exchanged.
-    pub fn mesh_keys(&self, keys: usize) {
-        self.mesh.keys.set(i64::try_from(keys).unwrap_or(i64::MAX));
-    }
-
-    /// Shows how many other speakers are heard.
-    pub fn mesh_peers_heard(&self, peers: usize) {
-        self.mesh.peers_heard.set(i64::try_from(peers).unwrap_or(i64::MAX));
     }
 
     /// Shows why this node cannot answer for addresses that it is a candidate for.
@@ -452,14 +448,9 @@ impl Speaker {
         }
     }
 
-    /// Shows whether heartbeats go before all other work.
-    pub fn mesh_punctuality(&self, punctuality: Punctuality) {
-        self.mesh.real_time.set(i64::from(punctuality == Punctuality::RealTime));
-    }
-
-    /// Counts a datagram that was not let in.
-    pub fn mesh_refused(&self, refused: Refused) {
-        self.mesh.refused.with_label_values(&[refused.label()]).inc();
+    /// What is heard and decided among speakers.
+    pub fn mesh(&self) -> &Mesh {
+        &self.mesh
     }
 
     /// Shows what this node announces of a Service now, which may be nothing.
@@ -478,40 +469,24 @@ impl Speaker {
         self.ignored.with_label_values(&[cause.label()]).inc_by(frames);
     }
 
+    /// Shows how a BFD session is, and counts what it did since `before`.
+    pub fn bfd(&self, path: &Path, state: State, before: Counters, now: Counters) {
+        self.bfd.show(path, state, before, now);
+    }
+
+    /// A BFD session is no more, and its series with it.
+    pub fn bfd_gone(&self, path: &Path) {
+        self.bfd.forget(path);
+    }
+
+    /// Counts a BFD packet that led to nothing.
+    pub fn bfd_ignored(&self, cause: proto::bfd::Ignored) {
+        self.bfd.ignored(cause);
+    }
+
     /// Counts a frame that could not be sent.
     pub fn send_error(&self, interface: &str) {
         self.send_errors.with_label_values(&[interface]).inc();
-    }
-}
-
-/// The series of the mesh.
-#[derive(Clone, Debug)]
-struct Mesh {
-    keys: IntGauge,
-    peers_heard: IntGauge,
-    real_time: IntGauge,
-    refused: IntCounterVec,
-}
-
-impl Mesh {
-    fn new(registry: &Registry) -> prometheus::Result<Self> {
-        let gauge = |name: &str, help: &str| {
-            added(registry, IntGauge::new(format!("ferrolb_mesh_{name}"), help)?)
-        };
-        let refused = Opts::new(
-            "ferrolb_mesh_datagrams_refused_total",
-            "Datagrams from other speakers that were not let in, by reason.",
-        );
-        let mesh = Self {
-            keys: gauge("keys", "Keys by which other speakers are known; 0 is none at all.")?,
-            peers_heard: gauge("peers_heard", "Other speakers that are heard.")?,
-            real_time: gauge("real_time", "1 if heartbeats go before all other work.")?,
-            refused: added(registry, IntCounterVec::new(refused, &["reason"])?)?,
-        };
-        for refused in Refused::ALL {
-            mesh.refused.with_label_values(&[refused.label()]);
-        }
-        Ok(mesh)
     }
 }
 
@@ -528,8 +503,11 @@ fn added<T: Collector + Clone + 'static>(registry: &Registry, metric: T) -> prom
 #[cfg(test)]
 mod tests {
     use planner::usage::Count;
+    use proto::mesh::ownership::Why;
+    use proto::mesh::seal::Refused;
 
     use super::*;
+    use crate::speaker::mesh::Punctuality;
 
     /// The lines of the page that are about one family, without comments.
     fn series(process: &Process, family: &str) -> Vec<String> {
@@ -615,15 +593,22 @@ mod tests {
     #[test]
     fn the_mesh_says_who_is_heard_and_what_is_not_let_in() {
         let metrics = Speaker::new(NodeName("n1".to_owned())).unwrap();
-        metrics.mesh_keys(2);
-        metrics.mesh_peers_heard(3);
-        metrics.mesh_punctuality(Punctuality::RealTime);
-        metrics.mesh_refused(Refused::Forged);
+        metrics.mesh().keys(2);
+        metrics.mesh().peers_heard(3);
+        metrics.mesh().punctuality(Punctuality::RealTime);
+        metrics.mesh().refused(Refused::Forged);
+        metrics.mesh().claimed(Why::HolderSilent, Some(Duration::from_millis(140)));
+        metrics.mesh().claimed(Why::NeverHeld, None);
         let lines = series(metrics.process(), "ferrolb_mesh_");
-        assert_eq!(lines.len(), 3 + Refused::ALL.len(), "each reason from the start: {lines:#?}");
+        let refused = series(metrics.process(), "ferrolb_mesh_datagrams_refused_total");
+        assert_eq!(refused.len(), Refused::ALL.len(), "each reason from the start: {lines:#?}");
         for line in [
             "ferrolb_mesh_datagrams_refused_total{reason=\"forged\"} 1",
             "ferrolb_mesh_datagrams_refused_total{reason=\"stale\"} 0",
+            "ferrolb_mesh_claims_total{cause=\"holder_silent\"} 1",
+            "ferrolb_mesh_claims_total{cause=\"never_held\"} 1",
+            "ferrolb_mesh_detection_seconds_count 1",
+            "ferrolb_mesh_detection_seconds_bucket{le=\"0.15\"} 1",
             "ferrolb_mesh_keys 2",
             "ferrolb_mesh_peers_heard 3",
             "ferrolb_mesh_real_time 1",

@@ -16,12 +16,13 @@ use proto::mesh::Station;
 use tokio::runtime;
 
 use crate::args::Standalone;
-use crate::net::interfaces;
+use crate::net::{gateways, interfaces};
 use crate::parse::{self, last_good};
 use crate::source::document::FileProblem;
 use crate::source::files::{Files, Reading};
 use crate::source::watch::Watch;
-use crate::speaker::{Given, Identity, Keys, Speaker, may_answer_arp};
+use crate::speaker::control::{Control, Request};
+use crate::speaker::{Ending, Given, Identity, Keys, Speaker, VirtualMacs, may_answer_arp};
 use crate::terminated::terminated;
 use crate::told::Told;
 
@@ -53,6 +54,7 @@ async fn serve(args: &Standalone) -> anyhow::Result<()> {
     )?;
     let mut terminated = pin!(terminated()?);
     let mut interfaces = interfaces::watch().await.context("listing network interfaces")?;
+    let mut gateways = gateways::watch().await.context("listing routes")?;
     let facts = desk.decide(&reading);
     let identity = Identity {
         node: desk.node.clone(),
@@ -61,11 +63,14 @@ async fn serve(args: &Standalone) -> anyhow::Result<()> {
         keys: keys.current().to_vec(),
     };
     let table = interfaces.borrow_and_update().clone();
-    let mut speaker = Speaker::start(identity, facts, &table, None)
+    let mut virtual_macs = VirtualMacs::start().context("opening netlink")?;
+    let mut speaker = Speaker::start(identity, facts, &table, None, virtual_macs.clone())
         .context("starting the threads of the speaker")?;
+    speaker.use_witnesses(&gateways.borrow_and_update());
     speaker.begin();
+    let mut control = Control::open();
     tracing::info!(node = args.node_name, manifests = %args.manifests.display(), "started");
-    loop {
+    let left = loop {
         desk.explain(speaker.planner().plan());
         tokio::select! {
             () = changes.changed() => {
@@ -77,12 +82,29 @@ async fn serve(args: &Standalone) -> anyhow::Result<()> {
             Ok(()) = interfaces.changed() => {
                 speaker.use_interfaces(&interfaces.borrow_and_update());
             }
+            failures = virtual_macs.changed() => {
+                speaker.use_failures(&failures);
+            }
+            Ok(()) = gateways.changed() => speaker.use_witnesses(&gateways.borrow_and_update()),
             keys = keys.changed() => speaker.use_keys(keys),
-            () = &mut terminated => break,
+            request = control.next() => match request {
+                Request::Leave(left) => break Some(left),
+                Request::Status(asker) => speaker.tell_status(asker),
+            },
+            () = &mut terminated => break None,
         }
-    }
+    };
+    let Some(left) = left else {
+        tracing::info!("stopping: the other nodes answer in the name of this one for a while");
+        speaker.end(Ending::Restart);
+        return Ok(());
+    };
     tracing::info!("leaving: the other nodes take over");
-    speaker.leave();
+    speaker.end(Ending::HandOver);
+    virtual_macs.tidy().await;
+    // Who asked may be gone.
+    let _ = left.send(());
+    control.idle(terminated).await;
     Ok(())
 }
 

@@ -205,7 +205,7 @@ fn column(column: &Value) -> String {
 /// Here and below: every field of every kind, one a line, with all that the API server checks or
 /// fills in. A field that is not here, or not there, fails the test: others read the same objects.
 #[test]
-fn pools_and_l2_advertisements_have_the_shape_of_metallb() {
+fn pools_have_the_shape_of_metallb() {
     check_shape(
         "ipaddresspools",
         "v1beta1",
@@ -238,6 +238,10 @@ fn pools_and_l2_advertisements_have_the_shape_of_metallb() {
         status.availableIPv6 integer int64
         ",
     );
+}
+
+#[test]
+fn l2_advertisements_have_the_shape_of_metallb() {
     check_shape(
         "l2advertisements",
         "v1beta1",
@@ -248,7 +252,12 @@ fn pools_and_l2_advertisements_have_the_shape_of_metallb() {
         spec.announcements.count integer int32 minimum 1 maximum 20
         spec.announcements.interval string
         spec.announcements.refreshInterval string
+        spec.closeWatch object
+        spec.closeWatch.interval string
+        spec.closeWatch.multiplier integer int32 minimum 2 maximum 10
+        spec.conflictPolicy string enum [defend, yield]
         spec.duplicateProbe string enum [optimistic, strict, none]
+        spec.fencing string enum [none, quorum]
         spec.interfaces array
         spec.interfaces[] string
         spec.ipAddressPoolSelectors array
@@ -268,8 +277,12 @@ fn pools_and_l2_advertisements_have_the_shape_of_metallb() {
         spec.preferredNodeSelectors[] object required [preference, weight]
         spec.preferredNodeSelectors[].preference selector
         spec.preferredNodeSelectors[].weight integer int32 minimum 1 maximum 100
+        spec.requireSubnet boolean
         spec.serviceSelectors array
         spec.serviceSelectors[] selector
+        spec.standInTime string
+        spec.sticky boolean
+        spec.virtualMAC boolean
         status object
         ",
     );
@@ -307,6 +320,12 @@ fn the_kinds_of_bgp_have_the_shape_of_metallb() {
         "
         . object
         spec object
+        spec.authentication object required [keyID, secret, type]
+        spec.authentication.keyID integer int32 minimum 0 maximum 255
+        spec.authentication.secret object required [key, name]
+        spec.authentication.secret.key string
+        spec.authentication.secret.name string
+        spec.authentication.type string enum [simplePassword, keyedMD5, meticulousKeyedMD5, keyedSHA1, meticulousKeyedSHA1]
         spec.detectMultiplier integer int32 minimum 2 maximum 255
         spec.echoInterval integer int32 minimum 10 maximum 60000
         spec.echoMode boolean

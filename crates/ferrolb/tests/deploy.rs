@@ -8,6 +8,10 @@ use std::path::{Path, PathBuf};
 
 use clap::Parser as _;
 use ferrolb::api::crds::crds;
+use ferrolb::metrics;
+use planner::names::PoolName;
+use planner::usage::Usage;
+use regex::Regex;
 use serde_json::Value;
 
 fn deploy() -> PathBuf {
@@ -73,8 +77,14 @@ fn every_file_is_part_of_what_is_applied() {
     for overlay in fs::read_dir(deploy().join("overlays")).unwrap() {
         let overlay = overlay.unwrap().path();
         let kustomization = documents(&overlay.join("kustomization.yaml")).remove(0);
-        for base in list(&kustomization, "/resources") {
-            assert!(overlay.join(base.as_str().unwrap()).exists(), "{base}");
+        let listed: BTreeSet<_> =
+            list(&kustomization, "/resources").iter().map(|path| path.as_str().unwrap()).collect();
+        for path in &listed {
+            assert!(overlay.join(path).exists(), "{path}");
+        }
+        for file in fs::read_dir(&overlay).unwrap() {
+            let file = file.unwrap().file_name().into_string().unwrap();
+            assert!(file == "kustomization.yaml" || listed.contains(file.as_str()), "{file}");
         }
     }
 }
@@ -218,4 +228,46 @@ fn the_program_knows_its_arguments() {
     let mut speaker = arguments("DaemonSet", "speaker");
     speaker.extend(["--pod-name=speaker-1".to_owned(), "--node-name=a".to_owned()]);
     assert_eq!(OfSpeaker::try_parse_from(speaker).unwrap().log_level, "info");
+}
+
+#[test]
+fn prometheus_scrapes_the_ports_that_show_metrics() {
+    let objects = objects();
+    let monitors = documents(&deploy().join("overlays/prometheus/monitors.yaml"));
+    for (kind, named) in WORKLOADS {
+        let monitor = find(&monitors, "ServiceMonitor", &format!("{named}-monitor"));
+        let service = find(&monitors, "Service", &format!("{named}-monitor-service"));
+        let labels = monitor.pointer("/spec/selector/matchLabels");
+        assert_eq!(labels, service.pointer("/metadata/labels"));
+        let pods = find(&objects, kind, named).pointer("/spec/selector/matchLabels");
+        assert_eq!(service.pointer("/spec/selector"), pods);
+        let port = &list(service, "/spec/ports")[0];
+        assert_eq!(text(monitor, "/spec/endpoints/0/port"), text(port, "/name"));
+        let ports = list(container(&objects, kind, named), "/ports");
+        let target = text(port, "/targetPort");
+        let target = ports.iter().find(|port| text(port, "/name") == target).unwrap();
+        assert_eq!(target.pointer("/containerPort"), port.pointer("/port"));
+    }
+}
+
+#[test]
+fn alerts_are_about_metrics_that_exist() {
+    let controller = metrics::Controller::new().unwrap();
+    let usage = Usage::default();
+    controller.pools(&[(PoolName("lan".to_owned()), usage)].into());
+    let page = controller.process().render();
+    let exist: BTreeSet<_> =
+        page.lines().filter_map(|line| line.split(['{', ' ']).next()).collect();
+    let names = Regex::new(r"\b(metallb|ferrolb)_\w+").unwrap();
+    let alerts = documents(&deploy().join("overlays/prometheus/alerts.yaml")).remove(0);
+    let rules = list(&alerts, "/spec/groups/0/rules");
+    assert_eq!(rules.len(), 9);
+    for rule in rules {
+        let expression = text(rule, "/expr");
+        let mut used = names.find_iter(expression).peekable();
+        assert!(used.peek().is_some(), "{expression}");
+        for name in used {
+            assert!(exist.contains(name.as_str()), "there is no metric {}", name.as_str());
+        }
+    }
 }

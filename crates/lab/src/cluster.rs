@@ -2,7 +2,8 @@
 //!
 //! What the demo shows, the benchmarks measure and the failover tests check is all the same set-up.
 
-use std::net::{IpAddr, SocketAddr};
+use std::collections::BTreeSet;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::thread;
@@ -11,9 +12,10 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, Result, bail, ensure};
 use serde_json::Value;
 
-use crate::capture::Capture;
+use crate::capture::{ArpKind, Capture};
 use crate::ferrolb::Ferrolb;
 use crate::kube_proxy::{self, Policy, Protocol, ServicePort};
+use crate::mac::Mac;
 use crate::pod::Backend;
 use crate::probe::{Probe, until_answered};
 use crate::topology::{Lan, Node};
@@ -23,6 +25,9 @@ pub const HTTP_PORT: u16 = 80;
 
 /// The port of the Service's UDP echo.
 pub const ECHO_PORT: u16 = 9000;
+
+/// How long answers of all who give one are awaited.
+const ANSWERS: Duration = Duration::from_millis(50);
 
 /// How often something awaited is looked at.
 const LOOK: Duration = Duration::from_millis(5);
@@ -40,6 +45,10 @@ pub struct Cluster {
     pub address: IpAddr,
     /// All of its addresses.
     pub addresses: Vec<IpAddr>,
+    /// How the speaker of each node is started.
+    commands: Vec<Vec<String>>,
+    binary: PathBuf,
+    manifests: PathBuf,
     _backends: Vec<Backend>,
 }
 
@@ -72,13 +81,48 @@ impl Cluster {
         let backends = lan.nodes.iter().map(Backend::start).collect::<Result<Vec<_>>>()?;
         let ports: Vec<_> = addresses.iter().flat_map(|at| forwarded(*at, &backends)).collect();
         lan.nodes.iter().try_for_each(|node| kube_proxy::apply(node, &ports))?;
-        let start = |node: &Node| {
-            let arguments = arguments(node);
-            let arguments: Vec<_> = arguments.iter().map(String::as_str).collect();
-            Ferrolb::start(&node.host, binary, manifests, &arguments)
+        let mut cluster = Self {
+            speakers: Vec::new(),
+            capture,
+            address,
+            addresses,
+            commands: lan.nodes.iter().map(arguments).collect(),
+            lan,
+            binary: binary.to_owned(),
+            manifests: manifests.to_owned(),
+            _backends: backends,
         };
-        let speakers = lan.nodes.iter().map(start).collect::<Result<Vec<_>>>()?;
-        Ok(Self { lan, speakers, capture, address, addresses, _backends: backends })
+        for index in 0..cluster.lan.nodes.len() {
+            cluster.speakers.push(cluster.new_speaker(index)?);
+        }
+        Ok(cluster)
+    }
+
+    fn new_speaker(&self, index: usize) -> Result<Ferrolb> {
+        let node = self.lan.nodes.get(index).context("there is no such node")?;
+        let arguments: Vec<_> = self.commands[index].iter().map(String::as_str).collect();
+        Ferrolb::start(&node.host, &self.binary, &self.manifests, &arguments)
+    }
+
+    /// Starts the speaker of a node anew, which has ended.
+    ///
+    /// # Errors
+    ///
+    /// When the program cannot be started.
+    pub fn restart(&mut self, index: usize) -> Result<()> {
+        self.speakers[index] = self.new_speaker(index)?;
+        Ok(())
+    }
+
+    /// Where a node is among the nodes, and its speaker among the speakers.
+    ///
+    /// # Errors
+    ///
+    /// When there is no node of this name.
+    pub fn index_of(&self, node: &str) -> Result<usize> {
+        let mut nodes = self.lan.nodes.iter();
+        let index = nodes.position(|other| other.host.name == node);
+        index.with_context(|| format!("there is no node `{node}`"))
     }
 
     /// Where the Service's UDP echo is.
@@ -129,6 +173,27 @@ impl Cluster {
         let mut nodes = self.lan.nodes.iter();
         let owner = nodes.find(|node| node.host.mac == mac);
         owner.with_context(|| format!("{mac} answers for {address}, which is no node"))
+    }
+
+    /// Who answers when the client asks everybody for the address: the Ethernet address in each
+    /// answer. Those who answer for one another give the same.
+    ///
+    /// # Errors
+    ///
+    /// When the client cannot ask.
+    pub fn answers(&self) -> Result<BTreeSet<Mac>> {
+        let seen = self.capture.seen().len();
+        self.lan.client.forget_neighbour(self.address)?;
+        let socket = self.lan.client.netns.udp((Ipv4Addr::UNSPECIFIED, 0).into())?;
+        // It is refused while nobody answers.
+        let _ = socket.send_to(b"who has it?", self.echo());
+        thread::sleep(ANSWERS);
+        let heard = self.capture.seen_after(seen);
+        let to_client = heard.iter().filter(|arp| {
+            arp.kind == ArpKind::Reply && arp.delivered && arp.target_mac == self.lan.client.mac
+        });
+        let about_it = to_client.filter(|arp| IpAddr::V4(arp.sender_ip) == self.address);
+        Ok(about_it.map(|arp| arp.sender_mac).collect())
     }
 
     /// Waits until `condition` holds.

@@ -65,6 +65,22 @@ impl Ferrolb {
         self.process.log()
     }
 
+    /// `ferrolb leave` on `host`; waits for its end.
+    pub fn leave(host: &Host, binary: &Path) -> Result<ExitStatus> {
+        let mut command = Command::new(binary);
+        command.arg("leave");
+        host.netns.spawn(&command)?.wait(STOP_LIMIT)
+    }
+
+    /// `ferrolb status --node` on `host`: what it says.
+    pub fn status(host: &Host, binary: &Path) -> Result<String> {
+        let mut command = Command::new(binary);
+        command.args(["status", "--node"]);
+        let mut process = host.netns.spawn(&command)?;
+        process.wait(STOP_LIMIT)?;
+        Ok(process.log())
+    }
+
     /// SIGTERM, as Kubernetes sends it; waits for the end, at most [`STOP_LIMIT`].
     pub fn stop(&mut self) -> Result<ExitStatus> {
         self.process.signal(Signal::SIGTERM)?;

@@ -12,6 +12,7 @@
 //! | [`neighbour`] | what a host's kernel believes about the others |
 //! | [`kube_proxy`], [`pod`] | what Kubernetes brings: forwarding to pods, and the pods |
 //! | [`http`], [`probe`] | a client's view: one request, or a packet each millisecond |
+//! | [`bfd`] | FRR's bfdd and BIRD, which watch the program and are watched |
 //! | [`capture`] | the switch's view: who says ARP what |
 //! | [`datagram`] | an attacker's view: what others said, to say it again |
 //! | [`ferrolb`], [`cluster`] | the program under test; one on every node, with a Service to look at |
@@ -20,6 +21,7 @@
 //! | [`kube`] | a real API server, real kube-proxy, Nodes and pods in the network |
 //! | [`mac`], [`Report`] | values |
 
+pub mod bfd;
 pub mod capture;
 pub mod cluster;
 pub mod datagram;
@@ -49,4 +51,4 @@ pub use netns::Netns;
 pub use probe::Probe;
 pub use process::Process;
 pub use report::{Outage, Report};
-pub use topology::{Host, Lan, Node};
+pub use topology::{Fault, Host, Lan, Node};

@@ -139,8 +139,8 @@ pub fn skip(test: &str, missing: Missing) {
 
 /// Ends the test, with a line that names it and the reason, on a machine without what a lab needs;
 /// `require!(kubernetes)` also wants the programs of Kubernetes, `require!(peers)` those of others for
-/// layer 2, `require!(router KIND)` those of a router. `require!(link "bond")` wants a kernel with such
-/// interfaces.
+/// layer 2, `require!(router KIND)` those of a router, `require!(bfd KIND)` that of one for BFD.
+/// `require!(link "bond")` wants a kernel with such interfaces.
 #[macro_export]
 macro_rules! require {
     () => {
@@ -154,6 +154,9 @@ macro_rules! require {
     };
     (router $kind:expr) => {
         $crate::require!(@ $crate::routers::needs($kind))
+    };
+    (bfd $kind:expr) => {
+        $crate::require!(@ $crate::bfd::needs($kind))
     };
     (link $kind:literal) => {
         $crate::require!(@ $crate::needs::needs_link($kind))

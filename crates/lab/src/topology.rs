@@ -198,6 +198,14 @@ impl Lan {
         kube_proxy::nft(&self.switch, table, &format!("{chain}{rules}  }}\n"))
     }
 
+    /// Makes the switch lose frames. A second call replaces the first; without faults, all is whole
+    /// again.
+    pub fn lose(&self, faults: &[Fault<'_>]) -> Result<()> {
+        let rules: String = faults.iter().map(|fault| format!("    {}\n", fault.rule())).collect();
+        let chain = "  chain forward {\n    type filter hook forward priority 1\n";
+        kube_proxy::nft(&self.switch, "bridge faults", &format!("{chain}{rules}  }}\n"))
+    }
+
     /// Makes the switch deliver multicast of IPv6 only to hosts that told it that they want it (MLD
     /// snooping), and ask them (a querier).
     pub fn snoop(&self) -> Result<()> {
@@ -226,6 +234,20 @@ impl Lan {
             Some((group, entry["port"].as_str()?.to_owned()))
         };
         Ok(entries.iter().filter_map(membership).collect())
+    }
+
+    /// The host behind the port to which the switch sends frames for an Ethernet address; `None` if it
+    /// would send them to all.
+    pub fn port_of(&self, mac: Mac) -> Result<Option<String>> {
+        let shown = self.switch.run(|| {
+            let mut command = Command::new("bridge");
+            command.args(["-json", "fdb", "show", "br", BRIDGE]).output()
+        });
+        let shown = shown.context("running `bridge` (package iproute2)")?;
+        let entries: Value = serde_json::from_slice(&shown.stdout).context("reading its answer")?;
+        let entries = entries.as_array().cloned().unwrap_or_default();
+        let entry = entries.iter().find(|entry| entry["mac"] == mac.to_string());
+        Ok(entry.and_then(|entry| entry["ifname"].as_str()).map(str::to_owned))
     }
 
     fn build_switch(&self) -> Result<()> {
@@ -377,6 +399,35 @@ impl Host {
         settings.iter().try_for_each(|(key, value)| self.netns.sysctl(key, value))
     }
 }
+
+/// What the switch does not pass on. Nobody sees a link go down.
+#[derive(Clone, Copy, Debug)]
+pub enum Fault<'a> {
+    /// Anything to this host: it sends and hears nothing.
+    Deaf(&'a str),
+    /// Heartbeats of speakers.
+    Heartbeats,
+    /// So many of a hundred heartbeats.
+    SomeHeartbeats(u8),
+    /// Anything from the first host to the second; the other direction works.
+    OneWay(&'a str, &'a str),
+}
+
+impl Fault<'_> {
+    fn rule(&self) -> String {
+        match self {
+            Self::Deaf(host) => format!("oifname \"{host}\" drop"),
+            Self::Heartbeats => format!("udp dport {MESH_PORT} drop"),
+            Self::SomeHeartbeats(percent) => {
+                format!("udp dport {MESH_PORT} numgen random mod 100 < {percent} drop")
+            }
+            Self::OneWay(from, to) => format!("iifname \"{from}\" oifname \"{to}\" drop"),
+        }
+    }
+}
+
+/// Where speakers hear one another.
+const MESH_PORT: u16 = 7946;
 
 /// The prefix lengths of the LAN, IPv4 and IPv6.
 const LAN_PREFIXES: (u8, u8) = (24, 64);

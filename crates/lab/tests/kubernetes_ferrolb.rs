@@ -64,6 +64,8 @@ fn a_client_reaches_a_service_as_its_endpoints_and_the_pool_change() {
     let (cluster, plane) = (&installed.cluster, &installed.cluster.plane);
     let address = installed.create("web", "Cluster").unwrap();
     assert_eq!(address.to_string(), "192.0.2.200");
+    let is_counted = |pool: &Value| pool["status"]["assignedIPv4"] == 1;
+    plane.wait(POOL, "its status counts the address", SOON, is_counted).unwrap();
 
     cluster.set_endpoints("web", &["a", "b"]).unwrap();
     let both = || answers(cluster, address) == hello(&["a", "b"]);

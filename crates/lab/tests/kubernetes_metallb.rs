@@ -282,3 +282,34 @@ fn what_was_made_for_metallb_and_has_no_effect_is_told_at_start() {
     installation.restart_speaker(&mut speakers[0], &cluster.lan.nodes[0], &[]).unwrap();
     speakers[0].process.wait_for_log("`passwordSecret` of the BGPPeer", SOON).unwrap();
 }
+
+/// Leaves speakers what MetalLB's own roles grant: to list Pods, and not to watch them.
+fn take_watch_of_pods(installed: &Installed) {
+    let plane = &installed.cluster.plane;
+    let path = "/apis/rbac.authorization.k8s.io/v1/namespaces/metallb-system/roles/pod-lister";
+    let mut rules = plane.get(path).unwrap()["rules"].clone();
+    let rule = rules.as_array_mut().unwrap().iter_mut().find(|rule| rule["resources"][0] == "pods");
+    rule.unwrap()["verbs"] = json!(["get", "list"]);
+    plane.patch(path, &json!({"rules": rules})).unwrap();
+    let speaker = "system:serviceaccount:metallb-system:speaker";
+    let asked =
+        ["auth", "can-i", "watch", "pods", "--namespace", "metallb-system", "--as", speaker];
+    // It fails when the answer is no.
+    until(installed, "Pods may not be watched", || plane.kubectl(&asked).is_err()).unwrap();
+}
+
+#[test]
+fn with_the_rights_that_metallb_has_speakers_find_one_another() {
+    lab::require!(kubernetes);
+    let mut installed = installed().unwrap();
+    take_watch_of_pods(&installed);
+    let Installed { speakers, installation, cluster, .. } = &mut installed;
+    for (pod, node) in speakers.iter_mut().zip(&cluster.lan.nodes) {
+        pod.process.kill().unwrap();
+        installation.restart_speaker(pod, node, &[]).unwrap();
+    }
+    create(&installed, "web").unwrap();
+    start_controller(&mut installed, &[]);
+    let address = installed.cluster.ingress("web", LEASE).unwrap();
+    until(&installed, "one of them answers", || is_answered(&installed, address)).unwrap();
+}

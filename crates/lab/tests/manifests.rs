@@ -12,6 +12,7 @@ use serde_json::{Value, json};
 
 const BASE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../deploy/base");
 const ALONE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../deploy/overlays/metallb-e2e");
+const SCRAPED: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../deploy/overlays/prometheus");
 
 /// What a component may do: who, the verb, `group/resource[/subresource][:name]`, the namespace.
 const ALLOWED: [(&str, &str, &str, &str); 16] = [
@@ -100,4 +101,49 @@ fn the_api_server_takes_all_of_it_and_grants_no_more_than_is_needed() {
     plane.kubectl(&["apply", "-k", ALONE]).unwrap();
     assert_eq!(plane.get(deployment).unwrap()["spec"]["replicas"], 1);
     assert_eq!(plane.api().find(budget).unwrap(), None);
+}
+
+/// A kind of the Prometheus operator, which takes anything.
+fn kind_of_prometheus(kind: &str) -> Value {
+    let plural = format!("{}s", kind.to_lowercase());
+    let schema = json!({"type": "object", "x-kubernetes-preserve-unknown-fields": true});
+    json!({
+        "apiVersion": "apiextensions.k8s.io/v1", "kind": "CustomResourceDefinition",
+        "metadata": {"name": format!("{plural}.monitoring.coreos.com")},
+        "spec": {
+            "group": "monitoring.coreos.com", "scope": "Namespaced",
+            "names": {"kind": kind, "plural": plural},
+            "versions": [{
+                "name": "v1", "served": true, "storage": true,
+                "schema": {"openAPIV3Schema": schema},
+            }],
+        },
+    })
+}
+
+#[test]
+fn prometheus_may_find_what_it_is_to_scrape() {
+    lab::require!(kubernetes);
+    let lan = Lan::with_nodes(0).unwrap();
+    let plane = ControlPlane::start(&lan).unwrap();
+    let definitions = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions";
+    for kind in ["ServiceMonitor", "PrometheusRule"] {
+        plane.api().create(definitions, &kind_of_prometheus(kind)).unwrap();
+    }
+    let established = ["wait", "--for=condition=Established", "--timeout=60s", "crds", "--all"];
+    plane.kubectl(&established).unwrap();
+    let said = plane.kubectl(&["apply", "-k", SCRAPED]).unwrap();
+    assert!(!said.contains("Warning"), "{said}");
+    plane.kubectl(&["diff", "-k", SCRAPED]).unwrap();
+
+    let prometheus = "system:serviceaccount:monitoring:prometheus-k8s";
+    let may = |what: &str, namespace: &str| {
+        let asked = ["auth", "can-i", "watch", what, "--namespace", namespace, "--as", prometheus];
+        plane.kubectl(&asked).is_ok_and(|said| said.trim() == "yes")
+    };
+    for what in ["pods", "services", "endpoints", "endpointslices.discovery.k8s.io"] {
+        assert!(may(what, "metallb-system"), "{what}");
+        assert!(!may(what, "shop"), "{what}");
+    }
+    assert!(!may("secrets", "metallb-system"));
 }

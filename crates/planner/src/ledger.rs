@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 use std::ops::RangeInclusive;
+use std::sync::Arc;
 
 use rangemap::RangeInclusiveSet;
 
@@ -21,7 +22,7 @@ pub struct Ledger {
     taken: Taken,
     by_service: BTreeMap<ServiceName, Vec<IpAddr>>,
     by_sharing_key: BTreeMap<String, BTreeSet<IpAddr>>,
-    by_namespace: BTreeMap<String, Taken>,
+    by_namespace: BTreeMap<Arc<str>, Taken>,
 }
 
 /// Addresses in use, as ranges of their bits.

@@ -45,6 +45,21 @@ impl Order {
         Self(Arc::new(Unsorted { scores, address, sorted: OnceLock::new() }))
     }
 
+    /// The candidates in order, each with its score.
+    pub fn candidates(&self) -> impl Iterator<Item = Candidate<'_>> {
+        self.iter().map(move |node| Candidate { node, score: self.score(node) })
+    }
+
+    /// The weights of all preferences for a candidate, added up.
+    pub fn score(&self, node: &NodeName) -> i64 {
+        self.0.scores.get(node).copied().unwrap_or_default()
+    }
+
+    /// The candidates in order, without keeping it here: for one who keeps it in another form.
+    pub fn sorted(&self) -> Vec<NodeName> {
+        self.0.sorted.get().cloned().unwrap_or_else(|| self.0.sort())
+    }
+
     /// Whether a node is among the candidates, wherever it stands.
     pub fn contains(&self, node: &NodeName) -> bool {
         self.0.scores.contains_key(node)
@@ -55,9 +70,14 @@ impl Deref for Order {
     type Target = [NodeName];
 
     fn deref(&self) -> &[NodeName] {
-        let Unsorted { scores, address, sorted } = &*self.0;
-        let candidates = || scores.iter().map(|(node, score)| Candidate { node, score: *score });
-        sorted.get_or_init(|| order(candidates(), *address))
+        self.0.sorted.get_or_init(|| self.0.sort())
+    }
+}
+
+impl Unsorted {
+    fn sort(&self) -> Vec<NodeName> {
+        let candidate = |(node, score): (_, &_)| Candidate { node, score: *score };
+        order(self.scores.iter().map(candidate), self.address)
     }
 }
 

@@ -10,9 +10,9 @@ use std::sync::Arc;
 use ipnet::IpNet;
 
 use crate::facts::bgp::Community;
-use crate::facts::lan::Announcing;
+use crate::facts::lan::Settings;
 use crate::interfaces::Interfaces;
-use crate::names::{PeerName, ServiceName};
+use crate::names::{AdvertisementName, PeerName, ServiceName};
 use crate::owner::Order;
 use crate::reason::{Protocol, Silence};
 
@@ -45,8 +45,10 @@ pub struct Candidacy {
     pub order: Order,
     /// On which interfaces this node answers if it holds the address.
     pub interfaces: Interfaces,
-    /// How the LAN is told and asked about the address.
-    pub announcing: Announcing,
+    /// How the address is held, and how the LAN is told and asked about it.
+    pub settings: Arc<Settings>,
+    /// The L2Advertisement that says so.
+    pub settings_from: AdvertisementName,
 }
 
 /// All that one router is told.

@@ -12,6 +12,7 @@
 //! a Kubernetes object. Names of stations are opaque strings, addresses are addresses.
 #![forbid(unsafe_code)]
 
+pub mod bfd;
 pub mod bgp;
 pub mod l2;
 pub mod mesh;

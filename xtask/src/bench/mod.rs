@@ -4,6 +4,7 @@
 //! shares neither code nor clock with it. One of decisions runs in one process.
 //! A sample that failed counts as the worst there can be.
 
+mod bfd;
 mod kube;
 mod l2;
 mod planner;
@@ -38,7 +39,7 @@ pub(crate) struct Arguments {
     /// Of `kube`: a tenth of the Services, samples and kills
     #[arg(long)]
     quick: bool,
-    /// Of `kube`: measure this program instead of building that of the image
+    /// Of `bfd` and `kube`: measure this program instead of building one
     #[arg(long, value_name = "FILE")]
     program: Option<PathBuf>,
 }
@@ -46,6 +47,8 @@ pub(crate) struct Arguments {
 /// The benchmarks.
 #[derive(Clone, Copy, Debug, ValueEnum)]
 enum Bench {
+    /// Whether BFD holds at 10 ms x 3, and how fast it notices a crash
+    Bfd,
     /// How fast and how large controller and speaker are with a real API server
     Kube,
     /// How long an address on the LAN is away when something happens to its owner
@@ -57,6 +60,17 @@ enum Bench {
 /// Runs a benchmark and prints its rows. Fails when a goal is missed.
 pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode> {
     let rows = match arguments.name {
+        Bench::Bfd => {
+            packages::bring(packages::LAB)?;
+            let binary = match &arguments.program {
+                Some(program) => fs::canonicalize(program).context("looking for the program")?,
+                None => program::build(Profile::Release)?,
+            };
+            if let Some(code) = rights::again_with_rights()? {
+                return Ok(code);
+            }
+            bfd::run(arguments.runs, &binary)?
+        }
         Bench::L2 => {
             packages::bring(packages::LAB)?;
             let binary = program::build(Profile::Release)?;

@@ -12,6 +12,7 @@
 //! | `up` | all of it made, and removed |
 //! | `session` | a cluster for as long as something is done with it |
 //! | `installed` | ferrolb in it, and a Service to look at |
+//! | `metallb` | MetalLB's manifests, with ferrolb's images |
 //! | `trial` | what `cargo xtask test --cluster` sees |
 //!
 //! What a node is made of: `tests/kube/node/`. Why: `docs/design/0002-test-clusters.md`.
@@ -20,6 +21,7 @@ mod cgroups;
 mod control_plane;
 mod images;
 pub(crate) mod installed;
+mod metallb;
 mod network;
 mod node;
 mod pki;

@@ -107,6 +107,17 @@ pub(super) fn tag(node: u8, reference: &str, second: &str) -> Result<()> {
     process::quietly(ctr.args(["--namespace", "k8s.io", "images", "tag", reference, second]))
 }
 
+/// The names of the images that a node which is on has.
+///
+/// # Errors
+///
+/// When containerd does not say.
+pub(super) fn images(node: u8) -> Result<Vec<String>> {
+    let Some(mut ctr) = on(node, CTR) else { return Ok(Vec::new()) };
+    let said = process::said(ctr.args(["--namespace", "k8s.io", "images", "list", "--quiet"]))?;
+    Ok(said.lines().map(str::to_owned).collect())
+}
+
 /// A program on a node, in all of its namespaces; `None` if the node is off.
 fn on(node: u8, program: &str) -> Option<Command> {
     let init = process::init_of(node)?;

@@ -69,8 +69,22 @@ impl Session {
     ///
     /// When the API server refuses one, with its words.
     pub(crate) fn apply(&self, yaml: &str) -> Result<()> {
+        self.feed("apply", &[], yaml)
+    }
+
+    /// Deletes what is in these manifests, and waits until it is gone.
+    ///
+    /// # Errors
+    ///
+    /// When something stays.
+    pub(crate) fn delete(&self, yaml: &str, limit: Duration) -> Result<()> {
+        self.feed("delete", &["--wait", &format!("--timeout={}s", limit.as_secs())], yaml)
+    }
+
+    /// Runs `kubectl` with manifests as its input.
+    fn feed(&self, verb: &str, flags: &[&str], yaml: &str) -> Result<()> {
         let mut kubectl = control_plane::kubectl(&self.programs.kubernetes);
-        kubectl.args(["apply", "--filename", "-"]);
+        kubectl.args([verb, "--filename", "-"]).args(flags);
         kubectl.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::piped());
         let mut kubectl = kubectl.spawn().context("starting `kubectl`")?;
         let mut input = kubectl.stdin.take().context("it has a standard input")?;
@@ -78,7 +92,7 @@ impl Session {
         drop(input);
         let output = kubectl.wait_with_output().context("waiting for `kubectl`")?;
         let words = String::from_utf8_lossy(&output.stderr);
-        ensure!(output.status.success(), "`kubectl apply`: {}", words.trim());
+        ensure!(output.status.success(), "`kubectl {verb}`: {}", words.trim());
         Ok(())
     }
 
@@ -89,6 +103,15 @@ impl Session {
     /// When a node does not take it.
     pub(crate) fn load(&self, image: &std::path::Path) -> Result<()> {
         images::load(image)
+    }
+
+    /// The names of the images that a node has.
+    ///
+    /// # Errors
+    ///
+    /// When its containerd does not say.
+    pub(crate) fn images(&self, node: u8) -> Result<Vec<String>> {
+        node::images(node)
     }
 
     /// Gives an image a second name on every node.

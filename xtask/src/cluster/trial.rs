@@ -8,7 +8,8 @@ use anyhow::{Context as _, Result, ensure};
 use lab::Probe;
 
 use super::installed::{self, NAMESPACE, READY};
-use super::place::Host;
+use super::metallb;
+use super::place::{self, Host};
 use super::process::{self, Status};
 use super::session::Session;
 use crate::image;
@@ -21,7 +22,8 @@ type Seen = Result<String>;
 type Step = (&'static str, fn(&Session) -> Seen);
 
 /// Steps between the start of the cluster and its end.
-const STEPS: [Step; 9] = [
+const STEPS: [Step; 11] = [
+    ("`ctr images import` has brought every image of the file to every node", see_images),
     ("deploy/base is applied", apply_base),
     ("controllers and speakers are ready", wait_ready),
     ("they have the rights that their security contexts give, and no others", see_rights),
@@ -31,11 +33,12 @@ const STEPS: [Step; 9] = [
     ("it comes back, and the address stays where it is", return_node),
     ("everything is rolled over to a new image while a client counts packets", roll_over),
     ("it is removed, and nothing of it is left in the API server", remove),
+    ("MetalLB's own manifests run it, with no change but the images", try_metallbs_manifests),
 ];
 
 /// The steps before and after [`STEPS`].
 const BUILD: &str = "the image is built";
-const START: &str = "a cluster of two nodes comes up, with the image on each";
+const START: &str = "a cluster of two nodes comes up, and takes the file of images";
 const END: &str = "the cluster is removed, and nothing of it is left on the machine";
 
 /// How many steps there are.
@@ -101,6 +104,18 @@ fn step<T>(name: &str, body: impl FnOnce() -> Result<(T, String)>) -> Option<T> 
             None
         }
     }
+}
+
+fn see_images(session: &Session) -> Seen {
+    let wanted = image::references()?;
+    for node in place::nodes()? {
+        let there = session.images(node)?;
+        for image in &wanted {
+            let node = Host::Node(node).name();
+            ensure!(there.contains(image), "`{node}` has no `{image}`, but {}", there.join(", "));
+        }
+    }
+    Ok(wanted.join(", "))
 }
 
 fn apply_base(session: &Session) -> Seen {
@@ -206,9 +221,26 @@ fn end(probe: Probe) -> Seen {
 fn remove(session: &Session) -> Seen {
     installed::hide(session)?;
     installed::delete_base(session)?;
+    see_nothing_left(session)
+}
+
+fn see_nothing_left(session: &Session) -> Seen {
     let kinds = "crds,clusterroles,clusterrolebindings,validatingwebhookconfigurations,namespaces";
     let left = session.kubectl(&["get", kinds, "--output", "name"])?;
     let left: Vec<_> = left.lines().filter(|name| name.contains("metallb")).collect();
     ensure!(left.is_empty(), "these are left: {}", left.join(", "));
     Ok(String::new())
+}
+
+fn try_metallbs_manifests(session: &Session) -> Seen {
+    let manifests = metallb::manifests()?;
+    session.apply(&manifests)?;
+    installed::wait_ready(session)?;
+    installed::apply_settings(session)?;
+    let address = installed::expose(session)?;
+    let said = installed::wait_fetched(session, address)?;
+    installed::hide(session)?;
+    session.delete(&manifests, READY)?;
+    see_nothing_left(session)?;
+    Ok(format!("{address}, `{said}`"))
 }

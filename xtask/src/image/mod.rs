@@ -32,6 +32,16 @@ const VERSION: &str = env!("CARGO_PKG_VERSION");
 /// Both.
 pub(crate) const REFERENCE: &str = concat!("localhost/ferrolb:", env!("CARGO_PKG_VERSION"));
 
+/// The name and tag of the image of one component, which starts without a command.
+pub(crate) fn reference_of(component: &str) -> String {
+    format!("{NAME}-{component}:{VERSION}")
+}
+
+/// The names with tags of all images that [`make`] makes.
+pub(crate) fn references() -> Result<[String; 3]> {
+    images(NAME, VERSION).map(|images| images.map(|image| image.name))
+}
+
 /// Where the images are written.
 const OUTPUT: &str = "target/ferrolb-image.tar";
 
@@ -149,5 +159,7 @@ mod tests {
             images("registry.example:5000/lb/ferrolb", "1").unwrap().map(|image| image.name);
         assert_eq!(format!("{NAME}:{VERSION}"), REFERENCE);
         assert_eq!(names[1], "registry.example:5000/lb/ferrolb-controller:1");
+        let names = images(NAME, VERSION).unwrap().map(|image| image.name);
+        assert_eq!(names[2], reference_of("speaker"));
     }
 }

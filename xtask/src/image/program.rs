@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 
 use anyhow::{Context as _, Result, ensure};
 
@@ -21,16 +22,47 @@ const TARGET: &str = if cfg!(target_arch = "aarch64") {
 /// A program header of an ELF file that names the dynamic linker.
 const PT_INTERP: u32 = 3;
 
+/// What the linker is told. The program may be loaded anywhere, so each pointer in it is found and
+/// moved at the start; packed, the list of them takes a fiftieth of the room. Rust's own linker
+/// cannot leave out by file, as [`SCRIPT`] does.
+const LINK: [&str; 2] = ["-Wl,-z,pack-relative-relocs", "-fuse-ld=bfd"];
+
+/// Which says what is left out, and why.
+const SCRIPT: &str = "xtask/src/image/program.ld";
+
 /// Builds it and says where it is. Takes minutes: all of it is optimized as one.
 pub(super) fn build() -> Result<PathBuf> {
     let mut build = cargo();
-    build.args(["build", "--package", "ferrolb", "--profile", "image", "--target", TARGET]);
-    // A panic ends the process, so nothing is ever unwound: tables for it would be dead weight.
+    build.args(["rustc", "--package", "ferrolb", "--bin", "ferrolb", "--profile", "image"]);
+    build.args(["--target", TARGET, "--"]);
+    let script = format!("-Wl,-T,{}", root().join(SCRIPT).display());
+    for argument in LINK.into_iter().chain([script.as_str()]) {
+        build.args(["-C", &format!("link-arg={argument}")]);
+    }
+    // A panic ends the process, so nothing is ever unwound. Functions that ask for tables to unwind
+    // them get these all the same, and `SCRIPT` leaves them out.
     build.env("RUSTFLAGS", "-C target-feature=+crt-static -C force-unwind-tables=no");
     step::run("build the image's program", &mut build, "mend the errors above")?;
     let target =
         std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| "target".into(), PathBuf::from);
-    Ok(root().join(target).join(TARGET).join("image/ferrolb"))
+    let program = root().join(target).join(TARGET).join("image/ferrolb");
+    see_error_told(&program)?;
+    Ok(program)
+}
+
+/// Sees that an error is told which notes where it arose; what the linker leaves out decides that.
+fn see_error_told(program: &Path) -> Result<()> {
+    let mut failing = Command::new(program);
+    failing.args(["status", "--kubeconfig", "/nonexistent"]).env("RUST_BACKTRACE", "1");
+    let output = failing.output().with_context(|| format!("starting `{}`", program.display()))?;
+    let said = String::from_utf8_lossy(&output.stderr);
+    ensure!(
+        output.status.code().is_some() && said.contains("/nonexistent"),
+        "`{failing:?}` does not tell its error: {}: `{}`; see `{SCRIPT}`",
+        output.status,
+        said.trim()
+    );
+    Ok(())
 }
 
 /// Reads it.

@@ -17,7 +17,11 @@ struct Rule {
 }
 
 const RULES: [Rule; 7] = [
-    Rule { package: "proto", ours: &[], others: Some(&["ipnet", "ring", "sha2", "smoltcp"]) },
+    Rule {
+        package: "proto",
+        ours: &[],
+        others: Some(&["ipnet", "md-5", "ring", "sha2", "smoltcp"]),
+    },
     Rule { package: "planner", ours: &["proto"], others: Some(&["ipnet", "rangemap", "sha2"]) },
     Rule { package: "ferrolb", ours: &["planner", "proto"], others: None },
     Rule { package: "lab", ours: &[], others: None },

@@ -79,6 +79,70 @@ pub struct BFDProfileSpec {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1, max = 254))]
     pub minimum_ttl: Option<u32>,
+
+    /// Proves to the router that packets are ours, and to us that they are the router's.
+    ///
+    /// Default none. Both ends need the same (RFC 5880 section 6.7). Changing it takes the session
+    /// down for a moment.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub authentication: Option<BfdAuthentication>,
+}
+
+/// How BFD packets are authenticated.
+#[derive(Clone, Debug, Deserialize, Eq, JsonSchema, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct BfdAuthentication {
+    /// The method.
+    ///
+    /// With the meticulous ones no packet is taken twice; a simple password can be read on the way.
+    #[serde(rename = "type")]
+    pub method: BfdAuthenticationType,
+
+    /// The number of the key, the same at both ends. From 0 to 255.
+    #[serde(rename = "keyID")]
+    #[schemars(range(min = 0, max = 255))]
+    pub key_id: u32,
+
+    /// Where the secret is.
+    pub secret: BfdSecret,
+}
+
+/// The methods of RFC 5880 section 6.7.
+#[derive(Clone, Copy, Debug, Deserialize, Eq, JsonSchema, PartialEq, Serialize)]
+// Else it would take the place of what the field says.
+#[schemars(description = "")]
+pub enum BfdAuthenticationType {
+    /// A password in clear.
+    #[serde(rename = "simplePassword")]
+    SimplePassword,
+    /// A digest by MD5.
+    #[serde(rename = "keyedMD5")]
+    KeyedMd5,
+    /// The same, with a number that no other packet has.
+    #[serde(rename = "meticulousKeyedMD5")]
+    MeticulousKeyedMd5,
+    /// A digest by SHA1.
+    #[serde(rename = "keyedSHA1")]
+    KeyedSha1,
+    /// The same, with a number that no other packet has.
+    #[serde(rename = "meticulousKeyedSHA1")]
+    MeticulousKeyedSha1,
+}
+
+/// Where a secret is.
+#[derive(Clone, Debug, Deserialize, Eq, JsonSchema, PartialEq, Serialize)]
+// Else it would take the place of what the field says.
+#[schemars(description = "")]
+pub struct BfdSecret {
+    /// The Secret beside this object.
+    ///
+    /// Its type must be `kubernetes.io/basic-auth`.
+    pub name: String,
+
+    /// The key in it.
+    ///
+    /// What is there has from 1 to 16 bytes, with SHA1 up to 20.
+    pub key: String,
 }
 
 /// Nothing yet; there so that the status subresource exists.

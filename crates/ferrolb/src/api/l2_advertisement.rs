@@ -1,6 +1,7 @@
 //! `L2Advertisement`: which addresses nodes announce on the LAN.
 
 mod announcements;
+mod holding;
 mod planned_moves;
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::LabelSelector;
@@ -8,7 +9,10 @@ use kube::CustomResource;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::Duration;
+
 pub use announcements::{Announcements, DuplicateProbe};
+pub use holding::{CloseWatch, ConflictPolicy, Fencing};
 pub use planned_moves::{PlannedMove, PlannedMoves};
 
 /// Makes nodes answer ARP and NDP for the addresses of pools.
@@ -71,6 +75,15 @@ pub struct L2AdvertisementSpec {
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub require_subnet: bool,
 
+    /// Gives each address an Ethernet address of its own, which moves with it from node to node.
+    ///
+    /// Default false: the address is at that of the node which holds it. With it, no host has to
+    /// learn anything when the address moves. Use it where hosts or routers keep old entries for
+    /// long; the network must let several Ethernet addresses come from one port. Speakers need the
+    /// capability `NET_ADMIN`.
+    #[serde(default, rename = "virtualMAC", skip_serializing_if = "std::ops::Not::not")]
+    pub virtual_mac: bool,
+
     /// Services to announce, by their labels; it is enough that one selector matches.
     ///
     /// Default none, which is every Service with an address of the pools. Services that share an
@@ -105,6 +118,43 @@ pub struct L2AdvertisementSpec {
     /// then waits for two seconds. When a node takes over from another nobody is asked.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub duplicate_probe: Option<DuplicateProbe>,
+
+    /// Whether an address stays where it is when a node comes back that would be preferred.
+    ///
+    /// Default `true`. `false` lets the address return to the first node in order, as in MetalLB,
+    /// at the price of one more move after each failure.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sticky: Option<bool>,
+
+    /// For how long other nodes answer in the name of a node whose speaker is away while the node
+    /// itself lives.
+    ///
+    /// Default `30s`. From `0s` to `10m`. A restart of a speaker that takes less moves nothing. After
+    /// that time, or at once with `0s`, the address moves.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub stand_in_time: Option<Duration>,
+
+    /// Whether a network that falls apart may have a holder of an address on each side.
+    ///
+    /// Default `none`: it may, so that each side is served. With `quorum` only a node that hears
+    /// more than half of all speakers holds an address: never two, and none on the smaller side.
+    /// Half of the speakers that die then take the address with them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub fencing: Option<Fencing>,
+
+    /// What the holder of an address does about a host that is no node and uses it.
+    ///
+    /// Default `defend`: it announces the address again, at most once in ten seconds. `yield` stops
+    /// answering until the host was not heard for a minute.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub conflict_policy: Option<ConflictPolicy>,
+
+    /// How closely the holder of an address is watched by the nodes that would take over.
+    ///
+    /// No default for the whole; each part has its own. A node that has several addresses is watched
+    /// as closely as the most demanding of them says.
+    #[serde(default, skip_serializing_if = "CloseWatch::is_empty")]
+    pub close_watch: CloseWatch,
 }
 
 /// A preference for nodes.

@@ -19,7 +19,10 @@ mod password;
 mod service_bgp_status;
 mod service_l2_status;
 
-pub use bfd_profile::{BFDProfile, BFDProfileSpec, BFDProfileStatus};
+pub use bfd_profile::{
+    BFDProfile, BFDProfileSpec, BFDProfileStatus, BfdAuthentication, BfdAuthenticationType,
+    BfdSecret,
+};
 pub use bgp_advertisement::{BGPAdvertisement, BGPAdvertisementSpec, BGPAdvertisementStatus};
 pub use bgp_peer::{BGPPeer, BGPPeerSpec, BGPPeerStatus, DynamicAsn, SecretReference};
 pub use community::{Community, CommunityAlias, CommunitySpec, CommunityStatus};
@@ -31,8 +34,8 @@ pub use ip_address_pool::{
     IPAddressPool, IPAddressPoolSpec, IPAddressPoolStatus, Quota, Reservation, ServiceAllocation,
 };
 pub use l2_advertisement::{
-    Announcements, DuplicateProbe, L2Advertisement, L2AdvertisementSpec, L2AdvertisementStatus,
-    PlannedMove, PlannedMoves, PreferredNodeSelector,
+    Announcements, CloseWatch, ConflictPolicy, DuplicateProbe, Fencing, L2Advertisement,
+    L2AdvertisementSpec, L2AdvertisementStatus, PlannedMove, PlannedMoves, PreferredNodeSelector,
 };
 pub use password::Password;
 pub use service_bgp_status::{ServiceBGPStatus, ServiceBGPStatusSpec, ServiceBGPStatusStatus};

@@ -44,6 +44,10 @@ pub enum Command {
     Plan(plan::Args),
     /// Say why a Service has its address, and why these nodes announce it.
     Explain(explain::Args),
+    /// Make the speaker of this node hand all its addresses over to other nodes at once, and announce
+    /// nothing until it is started again. For the time before it is uninstalled: one that merely
+    /// stops is expected back.
+    Leave,
     /// Say what would move if a node failed, were drained, or other manifests were applied.
     Simulate(simulate::Args),
     /// Show what a cluster says of its Services, and whether its settings are in use.
@@ -62,6 +66,7 @@ impl Command {
             | Self::Status(_)
             | Self::Plan(_)
             | Self::Explain(_)
+            | Self::Leave
             | Self::Simulate(_)
             | Self::Validate(_) => LogFormat::Text,
         }

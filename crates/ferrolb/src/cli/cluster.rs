@@ -8,7 +8,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use anyhow::{Context as _, Result};
-use k8s_openapi::api::core::v1::{Namespace, Node, Pod, Secret, Service};
+use k8s_openapi::api::core::v1::{Namespace, Node, Secret, Service};
 use k8s_openapi::api::discovery::v1::EndpointSlice;
 use kube::api::{DynamicObject, ListParams};
 use kube::core::ApiResource;
@@ -17,8 +17,10 @@ use planner::names::{NodeName, ServiceName};
 use serde_json::Value;
 
 use crate::api::{
-    BFDProfile, BGPAdvertisement, BGPPeer, Community, IPAddressPool, L2Advertisement,
+    BFDProfile, BGPAdvertisement, BGPPeer, Community, ConfigurationState, IPAddressPool,
+    L2Advertisement,
 };
+use crate::k8s::pod::Pod;
 use crate::k8s::{client, definitions, pages};
 use crate::rivals::{Component, Known, seen_from_outside};
 use crate::source::document::{Fault, FileProblem};
@@ -105,6 +107,7 @@ impl Found {
         found.add_secrets(client, namespace).await?;
         found.notes.extend(definitions::lacking(client).await?);
         found.add_speakers(client, namespace).await?;
+        found.add_unfit(client, namespace).await;
         if found.speakers.is_none() {
             found.notes.push(format!(
                 "there is no Pod of a speaker in the namespace `{namespace}`: every Node counts as \
@@ -161,6 +164,15 @@ impl Found {
         Ok(())
     }
 
+    /// Adds what speakers say of addresses that they leave to other nodes. Whoever may not read it
+    /// sees the rest.
+    async fn add_unfit(&mut self, client: &Client, namespace: &str) {
+        let states: Api<ConfigurationState> = Api::namespaced(client.clone(), namespace);
+        if let Ok(Some(states)) = list(&states, "ConfigurationState").await {
+            self.notes.extend(states.iter().flat_map(unfit));
+        }
+    }
+
     /// Adds the Secrets that hold passwords of BGPPeers.
     async fn add_secrets(&mut self, client: &Client, namespace: &str) -> Result<()> {
         let secret = |object: &Object| match object {
@@ -185,6 +197,14 @@ impl Found {
         }
         Ok(())
     }
+}
+
+/// Why a node is not fit for addresses that it is a candidate for, in its speaker's words.
+fn unfit(state: &ConfigurationState) -> Vec<String> {
+    let name = state.metadata.name.as_deref().unwrap_or_default();
+    let conditions = state.status.iter().flat_map(|status| &status.conditions);
+    let unfit = conditions.filter(|it| it.type_.ends_with("Fit") && it.status == "False");
+    unfit.map(|it| format!("`{name}` says `{}`: {}", it.reason, it.message)).collect()
 }
 
 /// All objects of a kind, page by page; `None` if the kind is not installed.
@@ -241,4 +261,32 @@ fn is_speaker(pod: &Pod) -> bool {
 fn is_ready(pod: &Pod) -> bool {
     let conditions = pod.status.as_ref().and_then(|status| status.conditions.as_ref());
     conditions.into_iter().flatten().any(|it| it.type_ == "Ready" && it.status == "True")
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn a_speaker_says_why_its_node_is_not_fit() {
+        let condition = |about: &str, status: &str, message: &str| {
+            json!({
+                "type": about, "status": status, "reason": "Why", "message": message,
+                "lastTransitionTime": "2026-01-01T00:00:00Z",
+            })
+        };
+        let state = json!({
+            "metadata": {"name": "speaker-node-a"},
+            "spec": {},
+            "status": {"conditions": [
+                condition("speakerReconcilerValid", "False", "another matter"),
+                condition("dataPlaneFit", "True", ""),
+                condition("layer2Fit", "False", "it has no interface"),
+            ]},
+        });
+        let notes = unfit(&serde_json::from_value(state).unwrap());
+        assert_eq!(notes, ["`speaker-node-a` says `Why`: it has no interface"]);
+    }
 }

@@ -97,8 +97,8 @@ fn find(service: &ServiceName, manifests: &Manifests) -> Result<(), String> {
     }
     let object = ObjectName {
         kind: "Service",
-        namespace: Some(service.namespace.clone()),
-        name: service.name.clone(),
+        namespace: Some(service.namespace.to_string()),
+        name: service.name.to_string(),
     };
     let is_it = |it: &Arc<Service>| ObjectName::of("Service", &it.metadata) == object;
     if manifests.reading.objects.services.iter().any(is_it) {

@@ -5,6 +5,7 @@ pub mod explain;
 #[cfg(test)]
 mod fixture;
 pub mod given;
+pub mod leave;
 mod nearest;
 pub mod node_plan;
 pub mod outcome;

@@ -12,7 +12,7 @@ use std::process::ExitCode;
 
 use anyhow::{Context as _, Result};
 use k8s_openapi::api::coordination::v1::Lease;
-use k8s_openapi::api::core::v1::{Pod, Service};
+use k8s_openapi::api::core::v1::Service;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use kube::{Api, Client, Resource as _};
 use planner::names::ServiceName;
@@ -24,6 +24,8 @@ use super::plan::Output;
 use super::table::table;
 use crate::api::{ConfigurationResult, ConfigurationState, ServiceBGPStatus, ServiceL2Status};
 use crate::k8s::definitions::lacking;
+use crate::k8s::pod::Pod;
+use crate::speaker::control;
 
 /// The annotation that names the pool of a Service's addresses.
 const POOL: &str = "metallb.io/ip-allocated-from-pool";
@@ -41,6 +43,11 @@ pub struct Args {
     /// Form of the output.
     #[arg(short, long, value_enum, default_value_t = Output::Text)]
     pub output: Output,
+
+    /// Ask the speaker of this node, not the cluster: who holds each address with which epoch, who
+    /// comes next, who stands in, and the last moves with their causes.
+    #[arg(long, conflicts_with_all = ["kubeconfig", "context"])]
+    pub node: bool,
 }
 
 /// Runs `ferrolb status`. The exit code is 0 if all Services of type LoadBalancer have an address and
@@ -50,6 +57,16 @@ pub struct Args {
 ///
 /// If the cluster cannot be looked at or the output cannot be written.
 pub fn run(args: &Args) -> Result<ExitCode> {
+    if args.node {
+        let status = control::status()?;
+        let mut out = io::stdout().lock();
+        match args.output {
+            Output::Json => writeln!(out, "{}", serde_json::to_string_pretty(&status)?),
+            Output::Text => write!(out, "{status}"),
+        }
+        .context("writing the status")?;
+        return Ok(ExitCode::SUCCESS);
+    }
     let status = block_on(async {
         let client = args.cluster.client().await?;
         let seen = Seen::of(&client, &args.cluster.namespace).await?;
@@ -147,14 +164,14 @@ impl Status {
     fn of(seen: &Seen) -> Self {
         let mut services: BTreeMap<_, _> = seen.services.iter().filter_map(service).collect();
         for status in seen.l2.iter().filter_map(|object| object.status.as_ref()) {
-            let name = ServiceName::new(&status.service_namespace, &status.service_name);
+            let name = ServiceName::new(&*status.service_namespace, &*status.service_name);
             if let Some(service) = services.get_mut(&name) {
                 let interfaces = status.interfaces.iter().map(|it| it.name.clone()).collect();
                 service.l2.push(OnLan { node: status.node.clone(), interfaces });
             }
         }
         for status in seen.bgp.iter().filter_map(|object| object.status.as_ref()) {
-            let name = ServiceName::new(&status.service_namespace, &status.service_name);
+            let name = ServiceName::new(&*status.service_namespace, &*status.service_name);
             if let Some(service) = services.get_mut(&name) {
                 let (node, peers) = (status.node.clone(), status.peers.clone());
                 service.bgp.push(ToPeers { node, peers });

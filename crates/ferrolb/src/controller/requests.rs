@@ -69,25 +69,30 @@ pub(super) async fn look_at(client: Client, name: ServiceName) -> Answer {
 
 /// Writes the status of a pool. Of what others change meanwhile nothing is lost: the status alone is
 /// written.
+///
+/// It is read before: pools are followed without their versions, and the server takes no status
+/// without one.
 pub(super) async fn write_pool(client: Client, permit: Permit, mut pool: IPAddressPool) -> Answer {
     let namespace = pool.metadata.namespace.clone().unwrap_or_default();
     let name = pool.metadata.name.clone().unwrap_or_default();
     let pools: Api<IPAddressPool> = Api::namespaced(client, &namespace);
     let params = PostParams::default();
-    for _ in 1..POOL_ATTEMPTS {
-        match send(&permit, pools.replace_status(&name, &params, &pool)).await {
-            Err(failure) if failure.is_conflict() => (),
-            answer => return Answer::Pool(answer.map(Box::new)),
-        }
+    let mut attempts = 0;
+    loop {
         match in_time(pools.get(&name)).await {
             Ok(now) if now.metadata.uid == pool.metadata.uid => {
                 pool = IPAddressPool { status: pool.status, ..now };
             }
-            Ok(_) => break,
+            // Another one of this name, which the watch shows.
+            Ok(_) => (),
             Err(error) => return Answer::Pool(Err(Failure::Refused(error))),
         }
+        attempts += 1;
+        match send(&permit, pools.replace_status(&name, &params, &pool)).await {
+            Err(failure) if failure.is_conflict() && attempts < POOL_ATTEMPTS => (),
+            answer => return Answer::Pool(answer.map(Box::new)),
+        }
     }
-    Answer::Pool(send(&permit, pools.replace_status(&name, &params, &pool)).await.map(Box::new))
 }
 
 /// Counts the Services after a pause.

@@ -8,6 +8,7 @@ pub mod kind;
 pub mod writer;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use planner::names::ServiceName;
@@ -67,6 +68,8 @@ pub struct Statuses {
     node: String,
     /// UID of the Pod that owns them, once it is known.
     owner: Option<String>,
+    /// Of the object that was seen last: most have the same.
+    last_owner: Option<Arc<str>>,
     is_synced: bool,
     /// Services that this node announces, and where.
     wanted: BTreeMap<ServiceName, BTreeSet<String>>,
@@ -74,21 +77,49 @@ pub struct Statuses {
     /// UIDs of Pods whose objects are left alone, once they are known, and these.
     others: Option<BTreeSet<String>>,
     left_alone: BTreeMap<String, There>,
-    by_service: BTreeMap<ServiceName, BTreeSet<String>>,
+    /// Most have one object.
+    by_service: BTreeMap<ServiceName, Vec<String>>,
     /// Services to look at.
     open: BTreeSet<ServiceName>,
     /// Services with a request under way.
     busy: BTreeSet<ServiceName>,
 }
 
-/// An object, reduced to what is compared.
+/// An object, reduced to what is compared: there may be one for each of thousands of Services.
 #[derive(Debug)]
 struct There {
     service: ServiceName,
     version: u64,
     has_labels: bool,
-    owners: Vec<String>,
-    said: Said,
+    owners: Box<[Arc<str>]>,
+    said: Kept,
+}
+
+/// What an object says, as it is kept: there may be one for each of thousands of Services.
+#[derive(Debug)]
+enum Kept {
+    /// That this node announces the Service there.
+    Usual(Box<[String]>),
+    /// Something else.
+    Other(Box<Said>),
+}
+
+impl Kept {
+    /// Whether that is what is wanted of this node, about the Service of the object.
+    fn is(&self, want: &Said) -> bool {
+        match self {
+            Self::Usual(names) => **names == *want.names,
+            Self::Other(said) => **said == *want,
+        }
+    }
+
+    /// Whether the server lets it become that.
+    fn can_become(&self, want: &Said) -> bool {
+        match self {
+            Self::Usual(_) => true,
+            Self::Other(said) => can_become(said, want),
+        }
+    }
 }
 
 impl Statuses {
@@ -98,6 +129,7 @@ impl Statuses {
         Self {
             node: node.to_owned(),
             owner: None,
+            last_owner: None,
             is_synced: false,
             wanted: BTreeMap::new(),
             there: BTreeMap::new(),
@@ -148,7 +180,8 @@ impl Statuses {
         }
         self.gone(&name);
         let owners = metadata.owner_references.iter().flatten();
-        let owners = owners.map(|owner| owner.uid.clone()).collect();
+        let owners = owners.map(|owner| self.shared_owner(&owner.uid)).collect();
+        let said = self.kept(&service, said);
         let labels = labels(&self.node, &service);
         let has_labels = metadata
             .labels
@@ -175,11 +208,14 @@ impl Statuses {
         let service = object.service.clone();
         self.open.insert(service.clone());
         let is_of_others =
-            |owner| self.others.as_ref().is_some_and(|others| others.contains(owner));
+            |owner: &Arc<str>| self.others.as_ref().is_some_and(|others| others.contains(&**owner));
         if object.owners.iter().any(is_of_others) {
             self.left_alone.insert(name, object);
         } else {
-            self.by_service.entry(service).or_default().insert(name.clone());
+            let names = self.by_service.entry(service).or_default();
+            names.reserve_exact(1);
+            names.push(name.clone());
+            names.sort_unstable();
             self.there.insert(name, object);
         }
     }
@@ -233,16 +269,19 @@ impl Statuses {
         let want = self.say(service, wanted);
         let mut kept = None;
         for (name, object) in there {
-            if kept.is_some() || !can_become(&object.said, &want) {
+            if kept.is_some() || !object.said.can_become(&want) {
                 return Some(Call::Delete(name.clone()));
             }
             kept = Some((name, object));
         }
         match kept {
             None => Some(Call::Create),
-            Some((name, object)) if object.said != want => Some(Call::Status(name.clone(), want)),
+            Some((name, object)) if !object.said.is(&want) => {
+                Some(Call::Status(name.clone(), want))
+            }
             Some((name, object)) => {
-                let is_owned = self.owner.as_ref().is_some_and(|uid| object.owners.contains(uid));
+                let is_mine = |uid: &Arc<str>| self.owner.as_deref() == Some(&**uid);
+                let is_owned = object.owners.iter().any(is_mine);
                 (!is_owned || !object.has_labels).then(|| Call::Adopt(name.clone()))
             }
         }
@@ -251,16 +290,31 @@ impl Statuses {
     fn say(&self, service: &ServiceName, names: &BTreeSet<String>) -> Said {
         Said {
             node: self.node.clone(),
-            service_name: service.name.clone(),
-            service_namespace: service.namespace.clone(),
+            service_name: service.name.to_string(),
+            service_namespace: service.namespace.to_string(),
             names: names.iter().cloned().collect(),
+        }
+    }
+
+    fn shared_owner(&mut self, uid: &str) -> Arc<str> {
+        match &self.last_owner {
+            Some(last) if **last == *uid => Arc::clone(last),
+            Some(_) | None => Arc::clone(self.last_owner.insert(uid.into())),
+        }
+    }
+
+    fn kept(&self, service: &ServiceName, said: Said) -> Kept {
+        let names = (&*said.node, &*said.service_name, &*said.service_namespace);
+        match names == (&*self.node, &*service.name, &*service.namespace) {
+            true => Kept::Usual(said.names.into()),
+            false => Kept::Other(Box::new(said)),
         }
     }
 
     fn forget(&mut self, name: &str) -> Option<There> {
         let object = self.there.remove(name)?;
         if let Some(names) = self.by_service.get_mut(&object.service) {
-            names.remove(name);
+            names.retain(|known| known != name);
             if names.is_empty() {
                 self.by_service.remove(&object.service);
             }
@@ -295,7 +349,7 @@ fn label(metadata: &ObjectMeta, key: &str) -> String {
 fn service_of(metadata: &ObjectMeta, said: &Said) -> ServiceName {
     match said.service_name.as_str() {
         "" => labelled(metadata),
-        name => ServiceName::new(&said.service_namespace, name),
+        name => ServiceName::new(&*said.service_namespace, name),
     }
 }
 

@@ -73,7 +73,7 @@ pub struct Shown {
 
 /// Keeps the certificate good, and the API server informed, as long as the process lives.
 pub async fn keep(client: Client, names: Names, shown: Shown) {
-    let keeper = Keeper { client, names, shown, is_shown: None, told: None };
+    let keeper = Keeper { client, names, shown, is_shown: None, told: None, elsewhere: None };
     keeper.run().await;
 }
 
@@ -103,6 +103,8 @@ struct Keeper {
     is_shown: Option<Pair>,
     /// What was complained of last.
     told: Option<String>,
+    /// The namespace that is asked about settings in place of ours.
+    elsewhere: Option<String>,
 }
 
 impl Keeper {
@@ -137,6 +139,23 @@ impl Keeper {
         RETRY
     }
 
+    /// Says once that another namespace is asked about settings: somebody runs there, who is not
+    /// noticed by his Pods.
+    fn tell_elsewhere(&mut self, elsewhere: Option<String>) {
+        if self.elsewhere == elsewhere {
+            return;
+        }
+        if let Some(theirs) = &elsewhere {
+            let ours = &self.names.namespace;
+            tracing::warn!(
+                "the API server asks the namespace `{theirs}` about settings, not `{ours}`: a \
+                 MetalLB or ferrolb seems to run there too; no two may serve the same Services: \
+                 delete one, or give one of the two `--lb-class`"
+            );
+        }
+        self.elsewhere = elsewhere;
+    }
+
     /// Something for each change of what is written here. Only names and versions are watched.
     fn edits(&self) -> BoxStream<'static, ()> {
         fn of<K>(api: Api<PartialObjectMeta<K>>, name: &str) -> BoxStream<'static, ()>
@@ -169,7 +188,8 @@ impl Keeper {
             }
             tracing::info!(secret = self.names.secret, "certificate of the webhooks in use");
         }
-        bundle::tell(&self.client, &pair.ca).await?;
+        let elsewhere = bundle::tell(&self.client, &self.names.namespace, &pair.ca).await?;
+        self.tell_elsewhere(elsewhere);
         let left = pair.expires().and_then(|end| (end - pair::AHEAD).duration_since(now).ok());
         self.is_shown = Some(pair);
         Ok(left.unwrap_or_default().min(LOOK))

@@ -422,6 +422,11 @@ mod tests {
                  BGP advertisement",
             ),
             (
+                peer("b", "passwordSecret: {name: key}").replace("0.2.1", "0.2.2")
+                    + &peer("a", "bfdProfile: fast"),
+                "configuration error: peer a referencing non existing bfd profile fast",
+            ),
+            (
                 peer("p", "") + &peer("q", ""),
                 "configuration error: peer 192.0.2.1 already exists, FRR mode doesn't support \
                  duplicate BGPPeers selecting the same node",

@@ -36,7 +36,7 @@ async fn ensure(client: &Client, namespace: &str, name: &str, owner: &str) -> an
         return Ok(());
     }
     let deployments: Api<Deployment> = Api::namespaced(client.clone(), namespace);
-    let owner = deployments.get(owner).await.with_context(|| {
+    let owner = deployments.get_metadata(owner).await.with_context(|| {
         format!(
             "making the Secret `{name}`: reading the Deployment `{owner}` that is to own it; \
              `--deployment` names it"

@@ -10,6 +10,7 @@ pub mod lease;
 pub mod memberlist_secret;
 pub mod own_pod;
 pub mod pages;
+pub mod pod;
 pub mod pool_status;
 pub mod reference;
 pub mod retry;

@@ -1,9 +1,9 @@
 //! The Pod that this process runs in: what is written about it goes with it.
 
-use k8s_openapi::api::core::v1::Pod;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
 use kube::{Api, Client};
 
+use super::pod::Pod;
 use super::retry::keep_trying;
 
 /// The Pod `name`, as owner of what is written. Asked for until there is an answer.

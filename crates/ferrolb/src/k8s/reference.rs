@@ -21,7 +21,7 @@ pub struct Reference {
 impl Reference {
     /// The Service of this name with this `metadata.uid`.
     pub fn service(name: &ServiceName, uid: &str) -> Self {
-        let ServiceName { namespace, name } = name.clone();
+        let [namespace, name] = [&name.namespace, &name.name].map(|text| text.to_string());
         Self { api_version: "v1", kind: "Service", namespace, name, uid: uid.to_owned() }
     }
 

@@ -38,12 +38,10 @@ impl Filter {
         Self { ranges: ranges.into_iter().map(|range| (range.first(), range.last())).collect() }
     }
 
-    /// Whether there is anything for a socket to receive.
-    pub fn concerns(&self, subject: Subject) -> bool {
-        self.ranges.iter().any(|(first, _)| match subject {
-            Subject::Arp => first.is_ipv4(),
-            Subject::Ndp => first.is_ipv6(),
-        })
+    /// Whether there is anything for sockets to receive. Other nodes are asked for their own
+    /// addresses in both protocols, whichever of them the ranges are of.
+    pub fn concerns_any(&self) -> bool {
+        !self.ranges.is_empty()
     }
 
     /// The program for a socket. With so many ranges that it would be too long, those that are next

@@ -15,6 +15,7 @@ use tokio::sync::watch;
 use tokio::time;
 
 use super::clock::Clock;
+use super::macvlan;
 use changes::{Changes, News};
 
 /// What ARP and NDP need to know of one interface.
@@ -32,6 +33,13 @@ pub struct Interface {
     pub can_arp: bool,
     /// Its addresses that may be used, with the lengths of their prefixes, in order.
     pub addresses: Vec<IpNet>,
+}
+
+impl Interface {
+    /// Whether we made it, to receive for the Ethernet address of one address alone.
+    pub fn is_virtual_mac(&self) -> bool {
+        self.mac.is_some_and(|mac| self.name == macvlan::name(mac))
+    }
 }
 
 /// Changes that come together, such as a link that appears, gets its address and goes up, are read

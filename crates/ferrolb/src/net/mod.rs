@@ -4,8 +4,12 @@
 //! | file | what |
 //! | --- | --- |
 //! | [`addresses`] | addresses of the interface that a connection leaves by |
+//! | [`bfd`], [`echo`] | Control and echo packets of BFD |
 //! | [`clock`] | the time, the only place that asks for it |
+//! | [`capability`] | what the kernel lets this process do |
+//! | [`gateways`] | the default gateways, kept fresh by netlink |
 //! | [`interfaces`] | the table of network interfaces, kept fresh by netlink |
+//! | [`macvlan`] | interfaces with an Ethernet address of their own |
 //! | [`packet_socket`] | ARP or NDP frames of one interface (`AF_PACKET`) |
 //! | [`filter`] | which of these frames the kernel hands over |
 //! | [`groups`] | membership in multicast groups, by which NDP asks |
@@ -17,12 +21,17 @@
 //! | [`inbox`] | desired state handed to a thread, and what such a thread waits for |
 
 pub mod addresses;
+pub mod bfd;
+pub mod capability;
 pub mod clock;
+pub mod echo;
 pub mod filter;
+pub mod gateways;
 pub mod groups;
 pub mod http_status;
 pub mod inbox;
 pub mod interfaces;
+pub mod macvlan;
 pub mod memory;
 pub mod packet_socket;
 pub mod tcp;

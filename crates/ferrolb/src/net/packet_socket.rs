@@ -10,6 +10,8 @@
 use std::io::{self, Read, Write};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
 
+use libc::sock_filter;
+use proto::l2::Mac;
 use socket2::{Domain, Protocol, SockAddr, SockAddrStorage, SockFilter, Socket, Type};
 
 use super::filter::{Filter, Subject};
@@ -38,7 +40,11 @@ impl PacketSocket {
         ignore_outgoing(&socket)?;
         let new = Self { socket };
         new.filter(subject, filter)?;
-        new.socket.bind(&link_address(interface, subject)?)?;
+        let protocol = match subject {
+            Subject::Arp => libc::ETH_P_ARP,
+            Subject::Ndp => libc::ETH_P_IPV6,
+        };
+        new.socket.bind(&link_address(interface, protocol, None)?)?;
         Ok(new)
     }
 
@@ -48,10 +54,7 @@ impl PacketSocket {
     ///
     /// When the kernel has no memory for it; the former filter stays.
     pub fn filter(&self, subject: Subject, filter: &Filter) -> io::Result<()> {
-        let program = filter.program(subject).into_iter();
-        let program: Vec<_> =
-            program.map(|it| SockFilter::new(it.code, it.jt, it.jf, it.k)).collect();
-        self.socket.attach_filter(&program)
+        attach(&self.socket, filter.program(subject))
     }
 
     /// The next frame, if one has come. A frame longer than `buffer` is cut.
@@ -92,8 +95,18 @@ pub fn probe() -> io::Result<()> {
     Socket::new(Domain::PACKET, Type::RAW, Some(Protocol::from(0))).map(drop)
 }
 
+/// Makes the kernel hand over what a program lets through, and nothing else.
+pub(super) fn attach(
+    socket: &Socket,
+    program: impl IntoIterator<Item = sock_filter>,
+) -> io::Result<()> {
+    let program = program.into_iter();
+    let program: Vec<_> = program.map(|it| SockFilter::new(it.code, it.jt, it.jf, it.k)).collect();
+    socket.attach_filter(&program)
+}
+
 /// The frames that this host sends itself are no business of ours.
-fn ignore_outgoing(socket: &Socket) -> io::Result<()> {
+pub(super) fn ignore_outgoing(socket: &Socket) -> io::Result<()> {
     let on: libc::c_int = 1;
     let size = libc::socklen_t::try_from(size_of_val(&on)).unwrap_or_default();
     // SAFETY: the option takes a `c_int`, which lives until the call returns.
@@ -109,15 +122,15 @@ fn ignore_outgoing(socket: &Socket) -> io::Result<()> {
     if result == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
 }
 
-/// Where frames of one interface are bound, `packet(7)`.
-fn link_address(interface: u32, subject: Subject) -> io::Result<SockAddr> {
+/// Where frames of one interface are bound, or where one is sent, `packet(7)`.
+pub(super) fn link_address(
+    interface: u32,
+    protocol: libc::c_int,
+    station: Option<Mac>,
+) -> io::Result<SockAddr> {
     let out_of_range = |_| io::Error::from(io::ErrorKind::InvalidInput);
     let index = i32::try_from(interface).map_err(out_of_range)?;
     let family = u16::try_from(libc::AF_PACKET).map_err(out_of_range)?;
-    let protocol = match subject {
-        Subject::Arp => libc::ETH_P_ARP,
-        Subject::Ndp => libc::ETH_P_IPV6,
-    };
     let protocol = u16::try_from(protocol).map_err(out_of_range)?.to_be();
     let length = libc::socklen_t::try_from(size_of::<libc::sockaddr_ll>()).map_err(out_of_range)?;
     let mut storage = SockAddrStorage::zeroed();
@@ -128,6 +141,10 @@ fn link_address(interface: u32, subject: Subject) -> io::Result<SockAddr> {
         address.sll_family = family;
         address.sll_protocol = protocol;
         address.sll_ifindex = index;
+        if let Some(Mac(octets)) = station {
+            address.sll_halen = 6;
+            address.sll_addr[..6].copy_from_slice(&octets);
+        }
         Ok(SockAddr::new(storage, length))
     }
 }

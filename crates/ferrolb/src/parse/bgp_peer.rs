@@ -291,7 +291,7 @@ fn password(
             findings.problem("spec.passwordSecret", message, help);
             return None;
         }
-        (Some(clear), None) => (clear, "spec.password"),
+        (Some(clear), None) => (clear.clone(), "spec.password"),
         (None, Some(name)) => (from_secret(name, secrets, findings)?, "spec.passwordSecret.name"),
     };
     if !(1..=LONGEST_PASSWORD).contains(&password.0.len()) {
@@ -299,14 +299,14 @@ fn password(
         let help = format!("a key of TCP MD5 has from 1 to {LONGEST_PASSWORD} bytes");
         findings.problem(field, message, &help);
     }
-    Some(Password(password.0.clone()))
+    Some(Password(password.0))
 }
 
-fn from_secret<'a>(
+fn from_secret(
     name: &str,
-    secrets: &'a [Arc<Secret>],
+    secrets: &[Arc<Secret>],
     findings: &mut Findings,
-) -> Option<&'a api::Password> {
+) -> Option<api::Password> {
     let peer = findings.object.clone();
     let secret = secrets.iter().find(|secret| {
         secret.metadata.name.as_deref() == Some(name) && secret.metadata.namespace == peer.namespace
@@ -323,7 +323,7 @@ fn from_secret<'a>(
             format!("secret type mismatch on {id}, type \"{BASIC_AUTH}\" is expected "),
             format!("create the Secret {namespace}/{name} anew with that type"),
         ),
-        Some(secret) => match &secret.password {
+        Some(secret) => match secret.password() {
             Content::Text(password) => return Some(password),
             Content::Absent => (
                 format!("password not specified in the secret {id}"),
@@ -355,11 +355,7 @@ fn bfd(
     let name = object.spec.bfd_profile.as_ref().filter(|name| !name.is_empty())?;
     let peer = &findings.object.name;
     let (message, help) = match profiles.get(name) {
-        Some(Ok(profile)) => {
-            let message = "BFD is not spoken yet, so this router is watched by `holdTime` alone";
-            findings.warning("spec.bfdProfile", message, "set a short `holdTime`, such as `9s`");
-            return Some(profile.clone());
-        }
+        Some(Ok(profile)) => return Some(profile.clone()),
         Some(Err(refused)) => (
             format!("peer {peer} referencing bfd profile {name}, which has problems"),
             format!("mend {refused}"),

@@ -68,7 +68,8 @@ fn warn_of_services_without_slices(parsed: &mut Parsed) {
     let names: Vec<_> = lonely.cloned().collect();
     for name in names {
         let ServiceName { namespace, name } = name;
-        let object = ObjectName { kind: "Service", namespace: Some(namespace), name };
+        let (namespace, name) = (Some(namespace.to_string()), name.to_string());
+        let object = ObjectName { kind: "Service", namespace, name };
         let mut findings = Findings::about(object);
         let help = format!("add an EndpointSlice with the label `{SERVICE_LABEL}`");
         findings.warning("", "no EndpointSlice belongs to it, so nothing is announced", &help);

@@ -1,6 +1,7 @@
 //! L2Advertisements: which pools which nodes announce on the LAN.
 
 mod announcements;
+mod holding;
 mod interfaces;
 mod planned_moves;
 
@@ -52,6 +53,8 @@ fn fact(spec: &api::L2AdvertisementSpec, findings: &mut Findings) -> L2Advertise
     }
     let announcing = announcements::read(spec, findings);
     let interfaces = interfaces::read(spec, findings);
+    let policy = holding::policy(spec, findings);
+    let moves = planned_moves::read(&spec.planned_moves);
     let mut list = |field, list| selector::read_list(list, field, findings);
     L2Advertisement {
         pools: spec.ip_address_pools.iter().cloned().map(PoolName).collect(),
@@ -60,6 +63,6 @@ fn fact(spec: &api::L2AdvertisementSpec, findings: &mut Findings) -> L2Advertise
         service_selectors: list("spec.serviceSelectors", &spec.service_selectors),
         preferred_nodes,
         interfaces,
-        settings: Arc::new(Settings { announcing, ..planned_moves::read(&spec.planned_moves) }),
+        settings: Arc::new(Settings { announcing, policy, ..moves }),
     }
 }

@@ -208,8 +208,7 @@ impl Live {
     }
 
     fn service(&mut self, name: &ServiceName, object: Option<&core::Service>) {
-        let (namespace, short) = (Some(name.namespace.clone()), name.name.clone());
-        self.misfits.remove(&ObjectName { kind: "Service", namespace, name: short });
+        self.fits("Service", &name.namespace, &name.name);
         let ours = object.filter(|object| service::asks(object) == Some(self.class.as_str()));
         let was_ours = self.services.ours.contains(name);
         self.services.put(name, ours);
@@ -219,11 +218,17 @@ impl Live {
     }
 
     fn slice(&mut self, service: &ServiceName, slice: &str, endpoints: Option<&[Endpoint]>) {
-        let (namespace, name) = (Some(service.namespace.clone()), slice.to_owned());
-        self.misfits.remove(&ObjectName { kind: "EndpointSlice", namespace, name });
+        self.fits("EndpointSlice", &service.namespace, slice);
         let is_changed = self.slices.put(service, slice, endpoints);
         if is_changed && self.services.ours.contains(service) {
             self.slices.changed.insert(service.clone());
+        }
+    }
+
+    fn fits(&mut self, kind: &'static str, namespace: &str, name: &str) {
+        if !self.misfits.is_empty() {
+            let (namespace, name) = (Some(namespace.to_owned()), name.to_owned());
+            self.misfits.remove(&ObjectName { kind, namespace, name });
         }
     }
 

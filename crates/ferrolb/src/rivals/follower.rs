@@ -1,6 +1,5 @@
 //! The loop: Pods and statuses as they are seen go in, what they come to goes out.
 
-use k8s_openapi::api::core::v1::Pod;
 use kube::api::{Api, PartialObjectMeta};
 use kube::runtime::watcher;
 use kube::{Client, ResourceExt as _};
@@ -11,6 +10,7 @@ use super::pods::{self, Component, PodFacts};
 use super::statuses::{self, Said};
 use super::{Known, Me};
 use crate::api::ServiceL2Status;
+use crate::k8s::pod::Pod;
 use crate::source::kube::changes;
 
 /// Objects of one answer to a list.

@@ -22,13 +22,13 @@ mod statuses;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
-use k8s_openapi::api::core::v1::Pod;
 use planner::names::{NodeName, ServiceName};
 
 use self::pods::PodFacts;
 use self::statuses::Said;
 use crate::api::ServiceL2Status;
 use crate::k8s::events::{EventType, Recorder};
+use crate::k8s::pod::Pod;
 use crate::k8s::reference::Reference;
 
 pub use self::follower::follow;

@@ -2,10 +2,10 @@
 
 use std::fmt;
 
-use k8s_openapi::api::core::v1::{Container, Pod};
 use planner::names::NodeName;
 
 use super::{Known, Me};
+use crate::k8s::pod::{Container, Pod};
 
 /// A word in the name of our image, whatever registry it is in.
 const OUR_IMAGE: &str = "ferrolb";

@@ -104,7 +104,7 @@ fn set_status(value: &mut Value, service: &ServiceName, addresses: &[IpAddr]) {
     let is_service = (text("/apiVersion"), text("/kind")) == (Some("v1"), Some("Service"));
     let namespace = text("/metadata/namespace").unwrap_or(DEFAULT_NAMESPACE);
     if !is_service
-        || namespace != service.namespace
+        || namespace != &*service.namespace
         || text("/metadata/name") != Some(&service.name)
     {
         return;
@@ -141,8 +141,8 @@ fn find<'n, 'a>(node: &'n Node<'a>, service: &ServiceName) -> Option<&'n Node<'a
     let namespace = metadata.get("namespace").map_or(Some(DEFAULT_NAMESPACE), Node::text);
     let is_it = node.get("apiVersion")?.text() == Some("v1")
         && node.get("kind")?.text() == Some("Service")
-        && namespace == Some(service.namespace.as_str())
-        && metadata.get("name")?.text() == Some(service.name.as_str());
+        && namespace == Some(&*service.namespace)
+        && metadata.get("name")?.text() == Some(&*service.name);
     is_it.then_some(node)
 }
 

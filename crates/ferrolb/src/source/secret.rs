@@ -1,4 +1,7 @@
-//! Secrets, of which only the password of a router session is kept.
+//! Secrets that hold what a router and we know: passwords and keys.
+
+use std::collections::BTreeMap;
+use std::fmt;
 
 use k8s_openapi::api::core::v1 as core;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
@@ -11,15 +14,41 @@ pub const BASIC_AUTH: &str = "kubernetes.io/basic-auth";
 /// The key that the password is under.
 const PASSWORD: &str = "password";
 
-/// A `v1` Secret. What it holds besides the password is forgotten, and the password does not print.
+/// A `v1` Secret. What it holds is forgotten unless it is of the type that sessions need, and does
+/// not print.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Secret {
     /// Name and namespace only: annotations may repeat the data.
     pub metadata: ObjectMeta,
     /// What the Secret is for; [`BASIC_AUTH`] is what sessions need.
     pub type_: String,
-    /// What is under the key `password`, if the Secret is of that type.
-    pub password: Content,
+    values: BTreeMap<String, Value>,
+}
+
+/// Bytes that do not print.
+#[derive(Clone, Eq, PartialEq)]
+struct Value(Vec<u8>);
+
+impl fmt::Debug for Value {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Value(..)")
+    }
+}
+
+impl Secret {
+    /// What is under the key `password`.
+    pub fn password(&self) -> Content {
+        match self.value(PASSWORD).map(|bytes| String::from_utf8(bytes.to_vec())) {
+            Some(Ok(text)) => Content::Text(Password(text)),
+            Some(Err(_)) => Content::NotText,
+            None => Content::Absent,
+        }
+    }
+
+    /// What is under a key, if the Secret is of the type [`BASIC_AUTH`].
+    pub fn value(&self, key: &str) -> Option<&[u8]> {
+        self.values.get(key).map(|Value(bytes)| bytes.as_slice())
+    }
 }
 
 /// What is under a key of a Secret.
@@ -41,19 +70,15 @@ impl From<core::Secret> for Secret {
             ..ObjectMeta::default()
         };
         let type_ = secret.type_.unwrap_or_default();
-        // `stringData` is what the API server would write over `data`.
-        let text = secret.string_data.and_then(|mut data| data.remove(PASSWORD));
-        let bytes = secret.data.and_then(|mut data| data.remove(PASSWORD));
-        let password = match (text, bytes) {
-            _ if type_ != BASIC_AUTH => Content::Absent,
-            (Some(text), _) => Content::Text(Password(text)),
-            (None, Some(bytes)) => {
-                let text = String::from_utf8(bytes.0);
-                text.map_or(Content::NotText, |text| Content::Text(Password(text)))
-            }
-            (None, None) => Content::Absent,
-        };
-        Self { metadata, type_, password }
+        let mut values = BTreeMap::new();
+        if type_ == BASIC_AUTH {
+            let data = secret.data.into_iter().flatten();
+            values.extend(data.map(|(key, bytes)| (key, Value(bytes.0))));
+            // `stringData` is what the API server would write over `data`.
+            let texts = secret.string_data.into_iter().flatten();
+            values.extend(texts.map(|(key, text)| (key, Value(text.into_bytes()))));
+        }
+        Self { metadata, type_, values }
     }
 }
 
@@ -66,7 +91,7 @@ mod tests {
     }
 
     #[test]
-    fn of_a_secret_only_the_password_is_kept_and_not_shown() {
+    fn the_password_of_a_secret_is_kept_and_not_shown() {
         let basic = "type: kubernetes.io/basic-auth";
         let swordfish = Content::Text(Password("swordfish".to_owned()));
         let rows = [
@@ -92,8 +117,18 @@ mod tests {
         for (row, yaml, want) in rows {
             let annotated = "metadata: {annotations: {last: swordfish}}";
             let secret = secret(&format!("{annotated}\n{yaml}"));
-            assert_eq!(secret.password, want, "{row}");
-            assert!(!format!("{secret:?}").contains("swordfish"), "{row}");
+            assert_eq!(secret.password(), want, "{row}");
+            let shown = format!("{secret:?}");
+            assert!(!shown.contains("swordfish") && !shown.contains("115"), "{row}: {shown}");
         }
+    }
+
+    #[test]
+    fn any_key_of_a_secret_of_the_right_type_is_kept() {
+        let data = "data: {bfd: /w==, username: eA==}";
+        let basic = secret(&format!("type: kubernetes.io/basic-auth\n{data}"));
+        assert_eq!(basic.value("bfd"), Some([0xff].as_slice()));
+        assert_eq!(basic.value("other"), None);
+        assert_eq!(secret(&format!("type: Opaque\n{data}")).value("bfd"), None);
     }
 }

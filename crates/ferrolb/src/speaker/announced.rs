@@ -40,7 +40,9 @@ impl Announced {
     ) -> BTreeMap<ServiceName, News> {
         for (address, holding) in held {
             match holding {
-                Holding::First | Holding::Inherited => _ = self.held.insert(*address),
+                Holding::First | Holding::Inherited | Holding::Resumed => {
+                    self.held.insert(*address);
+                }
                 Holding::Lost => _ = self.held.remove(address),
             }
         }
@@ -105,7 +107,6 @@ impl Announced {
 mod tests {
     use std::sync::Arc;
 
-    use planner::facts::lan::Announcing;
     use planner::interfaces::{InterfaceSelector, Interfaces, Subnet};
     use planner::owner::Order;
     use planner::plan::Candidacy;
@@ -123,7 +124,8 @@ mod tests {
                 services: services.iter().map(|name| ServiceName::new("shop", *name)).collect(),
                 order: Order::new(Arc::default(), at(*last)),
                 interfaces: Interfaces::new([&selector]),
-                announcing: Announcing::default(),
+                settings: Arc::default(),
+                settings_from: "all".into(),
             };
             (at(*last), candidacy)
         };
@@ -217,7 +219,7 @@ mod tests {
         for (step, plan, held, touched, news, addresses, interfaces) in rows {
             let held = held.iter().map(|(last, holding)| (at(*last), *holding)).collect();
             let got = announced.update(&plan, &held, touched.iter().map(|last| at(*last)));
-            let got: Vec<_> = got.iter().map(|(name, news)| (name.name.as_str(), news)).collect();
+            let got: Vec<_> = got.iter().map(|(name, news)| (&*name.name, news)).collect();
             let want: Vec<_> = news.iter().map(|(name, news)| (*name, news)).collect();
             assert_eq!(got, want, "{step}");
             let want: Vec<_> = addresses.iter().map(|last| at(*last)).collect();

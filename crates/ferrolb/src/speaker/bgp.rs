@@ -24,6 +24,7 @@ use proto::bgp::Attributes;
 use proto::bgp::session::Leave;
 use proto::time::{Instant, earliest};
 
+use super::{Ending, bfd};
 use crate::net::clock::{Clock, wall_micros};
 use crate::net::inbox::{Inbox, wait_for};
 
@@ -53,7 +54,7 @@ pub struct Orders {
     /// All routes are known by now.
     is_synced: bool,
     /// End all sessions, then end.
-    leave: bool,
+    ending: Option<Ending>,
 }
 
 /// What is new about one router.
@@ -98,8 +99,8 @@ impl Default for Routes {
 
 impl Orders {
     /// Asks for the end of all sessions and of the thread.
-    pub fn leave(&mut self) {
-        self.leave = true;
+    pub fn end(&mut self, ending: Ending) {
+        self.ending = Some(ending);
     }
 
     fn wish(&mut self, peer: PeerName, settings: Option<Settings>) {
@@ -144,7 +145,8 @@ struct Routers {
     buffer: Vec<u8>,
 }
 
-/// Starts the thread. It ends when it is told to leave, and all sessions have ended.
+/// Starts the thread. It ends when it is told to, and all sessions have ended. `paths` is what
+/// becomes of the ways to routers.
 ///
 /// # Errors
 ///
@@ -152,6 +154,7 @@ struct Routers {
 pub fn start(
     clock: Clock,
     orders: Arc<Inbox<Orders>>,
+    paths: Arc<Inbox<bfd::Events>>,
     sessions: Arc<Sessions>,
 ) -> io::Result<JoinHandle<()>> {
     let routers = Routers {
@@ -165,20 +168,21 @@ pub fn start(
         seed: wall_micros(),
         buffer: vec![0; BUFFER],
     };
-    thread::Builder::new().name(String::from("bgp")).spawn(move || run(routers, &orders))
+    thread::Builder::new().name(String::from("bgp")).spawn(move || run(routers, &orders, &paths))
 }
 
-fn run(mut routers: Routers, orders: &Inbox<Orders>) {
+fn run(mut routers: Routers, orders: &Inbox<Orders>, paths: &Inbox<bfd::Events>) {
     while !routers.have_left() {
         let deadline = routers.deadline();
         let all = || routers.peers.values().chain(&routers.departing);
-        let mut sources = vec![orders.as_fd()];
+        let mut sources = vec![orders.as_fd(), paths.as_fd()];
         sources.extend(all().flat_map(Peer::sources).chain(routers.doors.sources()));
         let sinks: Vec<_> = all().flat_map(Peer::sinks).collect();
         if let Err(error) = wait_for(&sources, &sinks, routers.clock.until(deadline)) {
             tracing::error!(%error, "waiting for routers failed; all sessions end");
             return;
         }
+        routers.heed(paths.take());
         routers.obey(orders.take());
         routers.go_on();
         routers.report();
@@ -199,10 +203,24 @@ impl Routers {
             self.is_synced = true;
             self.peers.values_mut().for_each(|peer| peer.complete(now));
         }
-        if orders.leave && self.leaving.is_none() {
+        if let Some(ending) = orders.ending
+            && self.leaving.is_none()
+        {
             self.leaving = Some(now + LEAVING);
             for peer in self.peers.values_mut() {
-                peer.leave(now, leave());
+                peer.leave(now, ending, leave());
+            }
+        }
+    }
+
+    /// Ends the sessions with routers that BFD has lost (RFC 5882 section 4.2). Where it goes down
+    /// because the router has switched it off, the session goes on (section 3.2).
+    fn heed(&mut self, events: bfd::Events) {
+        let now = self.clock.now();
+        let broken = events.into_iter().filter(|(_, event)| event.failure.is_some());
+        for (path, _) in broken {
+            for peer in self.peers.values_mut().filter(|peer| peer.is_over_path(&path)) {
+                peer.lose_path(now);
             }
         }
     }

@@ -19,24 +19,31 @@ use kube::Client;
 use planner::facts::{Change, Facts};
 use planner::names::{NodeName, PeerName, ServiceName};
 use proto::bgp::session::State;
+use proto::l2::Mac;
 use proto::mesh::Station;
+use proto::mesh::ownership::OnConflict;
 use proto::mesh::seal::Key;
+use proto::time::Instant;
 use tokio::runtime;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinSet;
+use tokio::time;
 
 use super::announced::{Announced, News};
 use super::beside::Beside;
 use super::bgp_extras;
+use super::control::{Control, Request};
 use super::data_plane;
 use super::excluded::{self, Excluded};
 use super::fitness::summary;
-use super::held::{Held, Holding};
-use super::mesh::Punctuality;
+use super::held::{Held, Holding, News as HeldNews};
+use super::mesh::status::Status;
+use super::mesh::{Punctuality, SAY_AGAIN};
 use super::routed::Routed;
+use super::virtual_mac::Failures;
 use super::{
-    Effect, Given, Identity, Keys, Lack, Observers, Speaker, Unfit, Verdict, bgp, may_answer_arp,
-    touched,
+    Effect, Ending, Given, Identity, Keys, Lack, Observers, Speaker, Unfit, Verdict, VirtualMacs,
+    bgp, may_answer_arp, touched,
 };
 use crate::api::{ServiceBGPStatus, ServiceL2Status};
 use crate::args;
@@ -50,6 +57,7 @@ use crate::k8s::own_pod::own_pod;
 use crate::k8s::reference::Reference;
 use crate::metrics::{self, Config, Protocol, Update};
 use crate::net::clock::Clock;
+use crate::net::gateways;
 use crate::net::interfaces::{self, Interface};
 use crate::parse::live::Live;
 use crate::rivals::{self, Me};
@@ -94,68 +102,155 @@ async fn serve(args: &args::Speaker) -> anyhow::Result<()> {
     let given =
         Given::by_metallb(args.ml_secret_key_path.as_deref(), args.ml_secret_key.as_deref());
     let mend = "mount the Secret `memberlist` and name its directory in METALLB_ML_SECRET_KEY_PATH";
-    let mut keys = Keys::open(given, mend)?;
+    let keys = Keys::open(given, mend)?;
     may_answer_arp("add NET_RAW to `securityContext.capabilities` of the container")?;
     let tls = tls::Settings::read(&args.tls)?;
     let (client, own_namespace) = client::connect(args.kubeconfig.as_deref()).await?;
     let namespace = args.namespace.clone().unwrap_or(own_namespace);
     let mut terminated = pin!(terminated()?);
     let mut interfaces = interfaces::watch().await.context("listing network interfaces")?;
+    let mut gateways = gateways::watch().await.context("listing routes")?;
     let node = NodeName(args.node_name.clone());
     let metrics = metrics::Speaker::new(node.clone()).context("making metrics")?;
     let (synced, is_ready) = watch::channel(false);
     let counted = (metrics.process().clone(), client.clone());
     let servers = start_servers(args, tls, is_ready, counted)?;
-    let notes = without_effect(args, Path::new(GOSSIP_FILE).exists());
-    notes.iter().for_each(|note| tracing::warn!("{note}"));
-    tracing::info!(node = args.node_name, namespace, class = args.lb_class, "started");
-
+    tell_start(args, &namespace);
     let identity =
         Identity { node, station, mesh_port: args.ml_bindport, keys: keys.current().to_vec() };
     let scope = Scope::speaker(&namespace, &args.node_name, Some(&speaker_labels(args)));
-    let mut seen = follow(client.clone(), &scope);
+    let seen = follow(client.clone(), &scope);
     let live = Live::new(&args.lb_class, &scope);
     let me = me(args, &namespace);
-    let mut rivals = rivals::follow(client.clone(), me.clone());
+    let rivals = rivals::follow(client.clone(), me.clone());
     let written = Written::start(client.clone(), &namespace, &args.node_name, &args.pod_name);
     tokio::spawn(bgp_extras::warn(client.clone(), namespace.clone()));
     let recorder = Recorder::start(client, COMPONENT);
     let warning = rivals::Warning::new(me);
-    let mut cluster = Cluster::new(identity, live, excluded, metrics, (written, recorder, warning));
+    let virtual_macs = VirtualMacs::start().context("opening netlink")?;
+    let told = (written, recorder, warning);
+    let seen_here = (excluded, virtual_macs.clone());
+    let mut cluster = Cluster::new(identity, live, seen_here, metrics, told);
     cluster.change(vec![Change::IgnoreExcludeLabel(args.ignore_exclude_lb)]).await;
     cluster.use_interfaces(&interfaces.borrow_and_update()).await?;
-    let (held, sessions) = (Arc::clone(&cluster.held), Arc::clone(&cluster.sessions));
+    cluster.use_gateways(&gateways.borrow_and_update());
+    let sessions = Arc::clone(&cluster.sessions);
     cluster.metrics.sessions(Arc::clone(&sessions)).context("making metrics")?;
-    let mut data_plane = data_plane::watch(args.data_plane_check, args.kube_proxy_healthz);
-    let mut batch = Vec::new();
-    loop {
-        tokio::select! {
-            () = &mut terminated => break,
-            edits = held.changed() => cluster.hold(&edits).await,
-            () = sessions.changed() => cluster.remark(),
-            Ok(()) = rivals.changed() => {
-                let known = rivals.borrow_and_update().clone().unwrap_or_default();
-                cluster.give_way(known).await?;
-            }
-            keys = keys.changed() => cluster.use_keys(keys),
-            Ok(()) = data_plane.changed() => {
-                cluster.use_data_plane(*data_plane.borrow_and_update()).await;
-            }
-            Ok(()) = interfaces.changed() => {
-                cluster.use_interfaces(&interfaces.borrow_and_update()).await?;
-            }
-            count = seen.recv_many(&mut batch, BATCH) => {
-                if count == 0 {
-                    bail!("all watches of the API server have ended");
-                }
-                cluster.see(batch.drain(..)).await?;
-            }
-        }
-        let has_begun = cluster.speaker.is_some();
-        synced.send_if_modified(|synced| !std::mem::replace(synced, has_begun) && has_begun);
-    }
-    cluster.leave().await?;
+    let mut ears = Ears {
+        control: Control::open(),
+        data_plane: data_plane::watch(args.data_plane_check, args.kube_proxy_healthz),
+        gateways,
+        held: Arc::clone(&cluster.held),
+        interfaces,
+        keys,
+        rivals,
+        seen,
+        sessions,
+        virtual_macs,
+    };
+    let left = tokio::select! {
+        () = &mut terminated => None,
+        left = ears.listen(&mut cluster, &synced) => Some(left?),
+    };
+    end(cluster.speaker, left, ears.control, terminated).await?;
+    ears.virtual_macs.tidy().await;
     drop(servers);
+    Ok(())
+}
+
+/// What a speaker listens to.
+struct Ears {
+    control: Control,
+    data_plane: watch::Receiver<Verdict>,
+    gateways: watch::Receiver<BTreeSet<IpAddr>>,
+    held: Arc<Held>,
+    interfaces: watch::Receiver<Vec<Interface>>,
+    keys: Keys,
+    rivals: watch::Receiver<Option<rivals::Known>>,
+    seen: mpsc::Receiver<Seen>,
+    sessions: Arc<bgp::Sessions>,
+    virtual_macs: VirtualMacs,
+}
+
+impl Ears {
+    /// Tells `cluster` all that happens, until somebody wants everything to be handed over: that is
+    /// returned.
+    async fn listen(
+        &mut self,
+        cluster: &mut Cluster,
+        synced: &watch::Sender<bool>,
+    ) -> anyhow::Result<oneshot::Sender<()>> {
+        let mut batch = Vec::new();
+        loop {
+            tokio::select! {
+                request = self.control.next() => match request {
+                    Request::Leave(left) => return Ok(left),
+                    Request::Status(asker) => cluster.tell_status(asker),
+                },
+                news = self.held.changed() => cluster.hold(&news).await,
+                () = self.sessions.changed() => cluster.remark(),
+                () = time::sleep(cluster.calm_in()) => cluster.calm(),
+                Ok(()) = self.rivals.changed() => {
+                    let known = self.rivals.borrow_and_update().clone().unwrap_or_default();
+                    cluster.give_way(known).await?;
+                }
+                Ok(()) = self.gateways.changed() => {
+                    cluster.use_gateways(&self.gateways.borrow_and_update());
+                }
+                keys = self.keys.changed() => cluster.use_keys(keys),
+                failures = self.virtual_macs.changed() => cluster.use_failures(&failures).await,
+                Ok(()) = self.data_plane.changed() => {
+                    let verdict = *self.data_plane.borrow_and_update();
+                    cluster.use_data_plane(verdict).await;
+                }
+                Ok(()) = self.interfaces.changed() => {
+                    cluster.use_interfaces(&self.interfaces.borrow_and_update()).await?;
+                }
+                count = self.seen.recv_many(&mut batch, BATCH) => {
+                    if count == 0 {
+                        bail!("all watches of the API server have ended");
+                    }
+                    cluster.see(batch.drain(..)).await?;
+                }
+            }
+            cluster.tell_synced(synced);
+        }
+    }
+}
+
+fn tell_start(args: &args::Speaker, namespace: &str) {
+    for note in without_effect(args, Path::new(GOSSIP_FILE).exists()) {
+        tracing::warn!("{note}");
+    }
+    tracing::info!(node = args.node_name, namespace, class = args.lb_class, "started");
+}
+
+/// Ends the speaker as it was asked to: `left` is who wants everything to be handed over.
+async fn end(
+    speaker: Option<Speaker>,
+    left: Option<oneshot::Sender<()>>,
+    mut control: Control,
+    terminated: impl Future<Output = ()>,
+) -> anyhow::Result<()> {
+    let ending = match &left {
+        Some(_) => {
+            tracing::info!("leaving: the other nodes take over");
+            Ending::HandOver
+        }
+        None => {
+            tracing::info!("stopping: the other nodes answer in the name of this one for a while");
+            Ending::Restart
+        }
+    };
+    if let Some(speaker) = speaker {
+        let end = move || speaker.end(ending);
+        tokio::task::spawn_blocking(end).await.context("handing over")?;
+    }
+    if let Some(left) = left {
+        // Who asked may be gone.
+        let _ = left.send(());
+        control.idle(terminated).await;
+    }
     Ok(())
 }
 
@@ -227,6 +322,8 @@ struct Cluster {
     excluded: Excluded,
     interfaces: Vec<Interface>,
     data_plane: Verdict,
+    virtual_macs: VirtualMacs,
+    gateways: BTreeSet<IpAddr>,
     /// What is known before all is.
     facts: Facts,
     /// Once everything has been seen.
@@ -234,6 +331,8 @@ struct Cluster {
     held: Arc<Held>,
     sessions: Arc<bgp::Sessions>,
     announced: Announced,
+    /// Services that this node answered for in an earlier life, by its status objects.
+    answered_before: BTreeSet<ServiceName>,
     routed: Routed,
     beside: Beside,
     warning: rivals::Warning,
@@ -243,6 +342,8 @@ struct Cluster {
     written: Written,
     recorder: Recorder,
     clock: Clock,
+    /// When it is over that foreign hosts use addresses, if no more is heard of that.
+    in_conflict_until: Option<Instant>,
     problems: Told,
     warnings: Told,
 }
@@ -251,7 +352,7 @@ impl Cluster {
     fn new(
         identity: Identity,
         live: Live,
-        excluded: Excluded,
+        (excluded, virtual_macs): (Excluded, VirtualMacs),
         metrics: metrics::Speaker,
         (written, recorder, warning): (Written, Recorder, rivals::Warning),
     ) -> Self {
@@ -261,11 +362,14 @@ impl Cluster {
             excluded,
             interfaces: Vec::new(),
             data_plane: Verdict::Unseen,
+            virtual_macs,
+            gateways: BTreeSet::new(),
             facts: Facts::default(),
             speaker: None,
             held: Arc::default(),
             sessions: Arc::default(),
             announced: Announced::default(),
+            answered_before: BTreeSet::new(),
             routed: Routed::default(),
             beside: Beside::default(),
             warning,
@@ -274,6 +378,7 @@ impl Cluster {
             written,
             recorder,
             clock: Clock::start(),
+            in_conflict_until: None,
             problems: Told::default(),
             warnings: Told::default(),
         }
@@ -299,7 +404,14 @@ impl Cluster {
                     self.uids.insert(name, uid.into());
                 }
                 Seen::Service(name, None) => _ = self.uids.remove(&name),
-                Seen::Status(object) => self.written.see(*object).await,
+                Seen::Status(object) => {
+                    if self.speaker.is_none()
+                        && let StatusObject::L2(status) = &*object
+                    {
+                        self.answered_before.extend(service_answered_for(status));
+                    }
+                    self.written.see(*object).await;
+                }
                 Seen::Synced(kind) => self.written.synced(kind).await,
                 Seen::Unavailable(kind, cause) => {
                     tracing::warn!(%kind, "nothing is withdrawn because of it: {cause}");
@@ -345,8 +457,10 @@ impl Cluster {
             metrics: self.metrics.clone(),
             sessions: Arc::clone(&self.sessions),
         };
+        let (identity, virtual_macs) = (self.identity.clone(), self.virtual_macs.clone());
         let mut speaker =
-            Speaker::start(self.identity.clone(), facts, &self.interfaces, Some(observers))?;
+            Speaker::start(identity, facts, &self.interfaces, Some(observers), virtual_macs)?;
+        speaker.use_witnesses(&self.gateways);
         let effect = speaker.begin();
         speaker.use_data_plane(self.data_plane);
         let plan = speaker.planner().plan();
@@ -354,6 +468,7 @@ impl Cluster {
         tracing::info!(addresses, peers, "all was seen");
         let routes: BTreeSet<_> = plan.peers.values().flat_map(|all| all.keys().copied()).collect();
         self.speaker = Some(speaker);
+        self.remark();
         self.follow_up(effect, &BTreeMap::new()).await;
         self.follow_routes(routes).await;
         Ok(())
@@ -377,6 +492,25 @@ impl Cluster {
         }
     }
 
+    /// One that has not begun has nothing to say.
+    fn tell_status(&self, asker: oneshot::Sender<Status>) {
+        if let Some(speaker) = &self.speaker {
+            speaker.tell_status(asker);
+        }
+    }
+
+    fn tell_synced(&self, synced: &watch::Sender<bool>) {
+        let has_begun = self.speaker.is_some();
+        synced.send_if_modified(|synced| !std::mem::replace(synced, has_begun) && has_begun);
+    }
+
+    fn use_gateways(&mut self, gateways: &BTreeSet<IpAddr>) {
+        self.gateways.clone_from(gateways);
+        if let Some(speaker) = &mut self.speaker {
+            speaker.use_witnesses(gateways);
+        }
+    }
+
     async fn use_interfaces(&mut self, table: &[Interface]) -> io::Result<()> {
         self.interfaces = self.excluded.rest(table);
         if let Some(speaker) = &mut self.speaker {
@@ -384,6 +518,13 @@ impl Cluster {
             self.follow_up(effect, &BTreeMap::new()).await;
         }
         Ok(())
+    }
+
+    async fn use_failures(&mut self, failures: &Failures) {
+        if let Some(speaker) = &mut self.speaker {
+            let effect = speaker.use_failures(failures);
+            self.follow_up(effect, &BTreeMap::new()).await;
+        }
     }
 
     async fn use_data_plane(&mut self, verdict: Verdict) {
@@ -399,8 +540,45 @@ impl Cluster {
         self.follow_up(Effect::default(), &BTreeMap::new()).await;
     }
 
-    async fn hold(&mut self, edits: &BTreeMap<IpAddr, Holding>) {
-        self.follow_up(Effect::default(), edits).await;
+    async fn hold(&mut self, news: &HeldNews) {
+        self.follow_up(Effect::default(), &news.held).await;
+        if !news.conflicts.is_empty() {
+            self.tell_conflicts(&news.conflicts);
+        }
+    }
+
+    /// Tells that foreign hosts use addresses of this node.
+    fn tell_conflicts(&mut self, conflicts: &BTreeMap<IpAddr, Mac>) {
+        let Some(speaker) = &self.speaker else { return };
+        for (address, mac) in conflicts {
+            let Some(planned) = speaker.planner().plan().candidacies.get(address) else { continue };
+            let what = match planned.settings.policy.on_conflict {
+                OnConflict::Defend => "announces it again",
+                OnConflict::Yield => "does not answer for it meanwhile",
+            };
+            let message = format!(
+                "the host with the Ethernet address {mac}, which is no node, uses \"{address}\" too; \
+                 node \"{}\" {what}: give the host another address, or take this one out of its \
+                 pool",
+                self.identity.node
+            );
+            for name in planned.services.iter() {
+                let about = reference(name, &self.uids);
+                self.recorder.tell(&about, EventType::Warning, "addressConflict", message.clone());
+            }
+        }
+        self.in_conflict_until = Some(self.clock.now() + 2 * SAY_AGAIN);
+        self.remark();
+    }
+
+    /// How long it is until no conflict has been told of for long enough.
+    fn calm_in(&self) -> Duration {
+        self.clock.until(self.in_conflict_until).unwrap_or(Duration::MAX)
+    }
+
+    fn calm(&mut self) {
+        self.in_conflict_until = None;
+        self.remark();
     }
 
     /// Tells others what has been done.
@@ -421,7 +599,7 @@ impl Cluster {
                      \"{node}\" with protocol \"layer2\"",
                     lack.address
                 ),
-                Unfit::NoInterfaceInSubnet => lack.to_string(),
+                Unfit::NoInterfaceInSubnet | Unfit::VirtualMac(_) => lack.to_string(),
                 // It comes and goes with a cable, and another node takes over.
                 Unfit::NoUsableInterface => continue,
             };
@@ -436,9 +614,15 @@ impl Cluster {
             inherited.flat_map(|one| one.services.iter().cloned()).collect();
         let touched = effect.diffs.iter().flat_map(touched).chain(effect.moved);
         let news = self.announced.update(plan, held, touched);
-        let is_stranger = self.clock.now() < proto::time::Instant::START + STRANGER;
+        let is_stranger = self.clock.now() < Instant::START + STRANGER;
+        if !is_stranger {
+            self.answered_before = BTreeSet::new();
+        }
         for (name, news) in news {
-            self.tell(&name, &news, Protocol::Layer2);
+            // Whoever looks at it knows, and a restart is not to write as many Events as there are
+            // Services.
+            let is_told = news == News::Gained && self.answered_before.remove(&name);
+            self.tell(&name, if is_told { &News::Same } else { &news }, Protocol::Layer2);
             let interfaces = self.announced.interfaces(plan, &name, &self.interfaces);
             self.written.layer2(Order::Want(name.clone(), interfaces)).await;
             if inherited.contains(&name) || news == News::Gained && is_stranger {
@@ -483,14 +667,14 @@ impl Cluster {
         let mut remarks = remarks(&self.identity.keys, speaker.punctuality());
         remarks.extend(fitness_remarks(speaker.lacks(), self.data_plane));
         remarks.extend(session_remark(&self.sessions.all()));
+        let (reason, complaint) = match self.in_conflict_until {
+            Some(_) => {
+                ("ForeignHost", Some("a host that is no node uses an address of a Service".into()))
+            }
+            None => ("NoneHeard", None),
+        };
+        remarks.push(Remark { about: "addressesUnique", reason, complaint });
         self.written.reporter.remark(remarks);
-    }
-
-    /// Hands everything over.
-    async fn leave(self) -> anyhow::Result<()> {
-        tracing::info!("leaving: the other nodes take over");
-        let Some(speaker) = self.speaker else { return Ok(()) };
-        tokio::task::spawn_blocking(|| speaker.leave()).await.context("handing over")
     }
 
     /// Says what is wrong with the settings, each once.
@@ -512,6 +696,12 @@ impl Cluster {
             tracing::warn!("{warning}");
         }
     }
+}
+
+/// The Service that a status object of this node is about; none if it says nothing yet.
+fn service_answered_for(object: &ServiceL2Status) -> Option<ServiceName> {
+    let status = object.status.as_ref()?;
+    Some(ServiceName::new(&*status.service_namespace, &*status.service_name))
 }
 
 /// How well other speakers can be trusted, and this one.

@@ -9,6 +9,7 @@ use planner::interfaces::Interfaces;
 use planner::names::{NodeName, ServiceName};
 use planner::plan::Candidacy;
 
+use super::virtual_mac::Failure;
 use crate::net::interfaces::Interface;
 
 /// Why a node cannot answer for an address.
@@ -20,12 +21,21 @@ pub enum Unfit {
     NoSuchInterface,
     /// None of the interfaces that are selected has carrier and can carry ARP.
     NoUsableInterface,
+    /// The address is to have an Ethernet address of its own.
+    VirtualMac(Failure),
 }
 
 impl Unfit {
     /// Every reason.
-    pub const ALL: [Self; 3] =
-        [Self::NoInterfaceInSubnet, Self::NoSuchInterface, Self::NoUsableInterface];
+    pub const ALL: [Self; 7] = [
+        Self::NoInterfaceInSubnet,
+        Self::NoSuchInterface,
+        Self::NoUsableInterface,
+        Self::VirtualMac(Failure::NotPermitted),
+        Self::VirtualMac(Failure::Taken),
+        Self::VirtualMac(Failure::TooMany),
+        Self::VirtualMac(Failure::Unsupported),
+    ];
 
     /// The value of a metric's label.
     pub fn label(self) -> &'static str {
@@ -33,6 +43,10 @@ impl Unfit {
             Self::NoInterfaceInSubnet => "no_interface_in_subnet",
             Self::NoSuchInterface => "no_such_interface",
             Self::NoUsableInterface => "no_usable_interface",
+            Self::VirtualMac(Failure::NotPermitted) => "virtual_mac_not_permitted",
+            Self::VirtualMac(Failure::Taken) => "virtual_mac_taken",
+            Self::VirtualMac(Failure::TooMany) => "virtual_mac_too_many",
+            Self::VirtualMac(Failure::Unsupported) => "virtual_mac_unsupported",
         }
     }
 
@@ -42,6 +56,10 @@ impl Unfit {
             Self::NoInterfaceInSubnet => "NoInterfaceInSubnet",
             Self::NoSuchInterface => "NoSuchInterface",
             Self::NoUsableInterface => "NoUsableInterface",
+            Self::VirtualMac(Failure::NotPermitted) => "VirtualMACNotPermitted",
+            Self::VirtualMac(Failure::Taken) => "VirtualMACTaken",
+            Self::VirtualMac(Failure::TooMany) => "VirtualMACTooMany",
+            Self::VirtualMac(Failure::Unsupported) => "VirtualMACUnsupported",
         }
     }
 }
@@ -63,17 +81,17 @@ pub struct Lack {
 }
 
 impl Lack {
-    /// What `node` lacks for `address`, if anything.
+    /// What `node` lacks for `address`, if it is a candidate.
     pub(super) fn of(
         address: IpAddr,
         candidacy: &Candidacy,
         node: &NodeName,
         interfaces: &[Interface],
+        why: Unfit,
     ) -> Option<Self> {
         if !candidacy.order.contains(node) {
             return None;
         }
-        let why = fitness(address, &candidacy.interfaces, interfaces).err()?;
         let usable = interfaces.iter().filter(|one| is_usable(one));
         Some(Self {
             address,
@@ -116,16 +134,17 @@ impl fmt::Display for Lack {
                 "the L2Advertisement selects the interfaces {wanted}, of which it has none that \
                  has carrier and can carry ARP (usable are: {has}); {mend}"
             ),
+            Unfit::VirtualMac(failure) => write!(f, "`spec.virtualMAC`: {failure}"),
         }
     }
 }
 
-/// The reason that most of these addresses have, and how many have none of others.
+/// What is lacking for the first of these addresses, and how many more there are.
 pub(super) fn summary(lacks: &BTreeMap<IpAddr, Lack>) -> Option<(Unfit, String)> {
     let first = lacks.values().next()?;
     let others = match lacks.len() {
         1 => String::new(),
-        count => format!(" (and {} more addresses, as the log has it)", count - 1),
+        count => format!("; there are {} more, see the log", count - 1),
     };
     Some((first.why, format!("{first}{others}")))
 }
@@ -165,6 +184,7 @@ pub(super) fn selected<'a>(
     interfaces.iter().filter(is_selected)
 }
 
-fn is_usable(interface: &Interface) -> bool {
-    interface.can_arp && interface.is_running
+/// Whether anything can be answered on it.
+pub(super) fn is_usable(interface: &Interface) -> bool {
+    interface.can_arp && interface.is_running && !interface.is_virtual_mac()
 }

@@ -5,39 +5,51 @@
 //! derives what each interface answers for; there is no second path for "stop answering". What is
 //! heard goes to the mesh.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::io;
 use std::net::IpAddr;
 use std::os::fd::AsFd;
 use std::sync::Arc;
 use std::thread::{self, JoinHandle};
+use std::time::Duration;
 
 use planner::facts::lan::Announcing;
 use planner::interfaces::Interfaces;
-use proto::l2::{Arrival, Heard, Input, Mac, Output, Voice};
-use proto::time::earliest;
+use proto::l2::virtual_mac::virtual_mac;
+use proto::l2::{Arrival, Heard, Input, Mac, Output};
+use proto::time::{Instant, earliest};
 
 use super::held::Holding;
 use super::mesh;
+use super::virtual_mac::VirtualMacs;
 use crate::metrics::{self, Layer2};
 use crate::net::clock::Clock;
 use crate::net::filter::Filter;
 use crate::net::inbox::{Inbox, wait};
 use crate::net::interfaces::Interface;
+use crate::net::thread::become_punctual;
 
 mod port;
+mod voice;
 
 use port::Port;
+use voice::Part;
 
 /// What the mesh was not told yet of what was heard. More than that is of no use to it: what counts
 /// is said again.
 const HEARD_WAITING: usize = 1_024;
+
+/// How often the mesh is told that hosts ask for what is held. One question in this time shows that
+/// the LAN is heard; there may be 100,000 a second.
+const QUESTIONS_TOLD: Duration = Duration::from_millis(20);
 
 /// What the thread is told. What is `None` or not named did not change.
 #[derive(Debug, Default)]
 pub struct Orders {
     /// Whether this node answers for an address in its own name.
     pub held: BTreeMap<IpAddr, Holding>,
+    /// Whether another node is about to take over an address that this node answers for.
+    pub released: BTreeMap<IpAddr, bool>,
     /// In the name of which station it answers for an address that it does not hold; `None` for not
     /// any more.
     pub standing_in: BTreeMap<IpAddr, Option<Mac>>,
@@ -75,6 +87,8 @@ pub struct Listeners {
     pub mesh: Arc<Inbox<mesh::Orders>>,
     /// Counts.
     pub metrics: Option<metrics::Speaker>,
+    /// Makes interfaces for addresses with an Ethernet address of their own.
+    pub virtual_macs: VirtualMacs,
 }
 
 /// All interfaces of this node.
@@ -82,12 +96,17 @@ struct Ports {
     clock: Clock,
     ports: BTreeMap<u32, Port>,
     held: BTreeMap<IpAddr, Holding>,
+    released: BTreeSet<IpAddr>,
+    /// Which station was asked last for an address with an Ethernet address of its own.
+    asked: BTreeMap<IpAddr, Mac>,
     standing_in: BTreeMap<IpAddr, Mac>,
     followed: BTreeSet<IpAddr>,
     scopes: BTreeMap<IpAddr, Scope>,
     interfaces: Vec<Interface>,
     filter: Filter,
     listeners: Listeners,
+    /// When the mesh was told last that hosts ask.
+    questions_told: Option<Instant>,
 }
 
 /// Starts the thread. It ends when it is told to.
@@ -104,14 +123,22 @@ pub fn start(
         clock,
         ports: BTreeMap::new(),
         held: BTreeMap::new(),
+        released: BTreeSet::new(),
+        asked: BTreeMap::new(),
         standing_in: BTreeMap::new(),
         followed: BTreeSet::new(),
         scopes: BTreeMap::new(),
         interfaces: Vec::new(),
         filter: Filter::default(),
         listeners,
+        questions_told: None,
     };
-    thread::Builder::new().name(String::from("l2")).spawn(move || run(ports, &orders))
+    thread::Builder::new().name(String::from("l2")).spawn(move || {
+        // Other nodes take one that does not answer for dead, as soon as one that is not heard.
+        // That it cannot be had is told of the thread that hears.
+        let _ = become_punctual();
+        run(ports, &orders);
+    })
 }
 
 fn run(mut ports: Ports, orders: &Inbox<Orders>) {
@@ -125,10 +152,11 @@ fn run(mut ports: Ports, orders: &Inbox<Orders>) {
             return;
         }
         let orders = orders.take();
-        if orders.stop {
+        let is_over = orders.stop;
+        ports.obey(orders);
+        if is_over {
             return;
         }
-        ports.obey(orders);
         ports.receive();
     }
 }
@@ -136,6 +164,7 @@ fn run(mut ports: Ports, orders: &Inbox<Orders>) {
 impl Ports {
     fn obey(&mut self, orders: Orders) {
         let mut touched: BTreeSet<_> = orders.held.keys().copied().collect();
+        touched.extend(orders.released.keys());
         touched.extend(orders.standing_in.keys());
         touched.extend(orders.followed.keys());
         touched.extend(orders.scopes.keys());
@@ -143,12 +172,9 @@ impl Ports {
         self.held.retain(|_, holding| *holding != Holding::Lost);
         merge(&mut self.standing_in, orders.standing_in);
         merge(&mut self.scopes, orders.scopes);
-        for (address, is_followed) in orders.followed {
-            match is_followed {
-                true => _ = self.followed.insert(address),
-                false => _ = self.followed.remove(&address),
-            }
-        }
+        self.asked.retain(|address, _| self.scopes.contains_key(address));
+        mark(&mut self.released, orders.released);
+        mark(&mut self.followed, orders.followed);
         if let Some(filter) = orders.filter {
             self.filter = filter;
             self.ports.values_mut().for_each(|port| port.filter(&self.filter));
@@ -161,9 +187,13 @@ impl Ports {
             touched.extend(&self.followed);
         }
         self.want(&touched);
+        if !touched.is_empty() {
+            let held = self.held.keys().filter_map(|at| Some((*at, self.scopes.get(at)?)));
+            self.listeners.virtual_macs.want(voice::parents(held, &self.interfaces));
+        }
         self.act(&orders.announce, |address| Input::Announce { address: *address });
         self.act(&orders.defend, |address| Input::Defend { address: *address });
-        self.act(&orders.ask, |(address, mac)| Input::Ask { address: *address, mac: *mac });
+        self.ask(&orders.ask);
     }
 
     /// Makes every interface do what is wanted of these addresses.
@@ -172,20 +202,22 @@ impl Ports {
         for port in self.ports.values_mut() {
             for address in addresses.iter().copied() {
                 let scope = self.scopes.get(&address);
-                let is_here = scope.is_some_and(|scope| port.is_in(&scope.interfaces, address));
-                let Announcing { schedule, probe } =
+                let Announcing { schedule, probe, has_virtual_mac } =
                     scope.map(|scope| scope.announcing).unwrap_or_default();
-                let (voice, arrival) = match self.held.get(&address) {
-                    Some(Holding::First) => (Some(Voice::Own), Arrival::First(probe)),
-                    Some(Holding::Inherited | Holding::Lost) => {
-                        (Some(Voice::Own), Arrival::TakenOver)
-                    }
+                let is_here = scope.is_some_and(|scope| port.is_in(&scope.interfaces, address));
+                let part = match self.held.get(&address) {
+                    Some(_) if self.released.contains(&address) => Part::Leaving,
+                    Some(_) => Part::Holding,
                     None => {
-                        let station = self.standing_in.get(&address);
-                        (station.map(|mac| Voice::StandingInFor(*mac)), Arrival::TakenOver)
+                        self.standing_in.get(&address).map_or(Part::None, |mac| Part::For(*mac))
                     }
                 };
-                let voice = voice.filter(|_| is_here);
+                let voice = voice::of(address, part, has_virtual_mac, port.place(is_here));
+                let arrival = match self.held.get(&address) {
+                    Some(Holding::First) => Arrival::First(probe),
+                    Some(Holding::Inherited | Holding::Lost) | None => Arrival::TakenOver,
+                    Some(Holding::Resumed) => Arrival::Resumed,
+                };
                 port.handle(now, Input::Answer { address, voice, arrival, schedule });
                 let is_followed = is_here && self.followed.contains(&address);
                 port.handle(now, Input::Follow { address, is_followed });
@@ -197,6 +229,23 @@ impl Ports {
         let now = self.clock.now();
         for port in self.ports.values_mut() {
             about.iter().for_each(|one| port.handle(now, input(one)));
+        }
+    }
+
+    /// Asks by the node's own Ethernet addresses alone. Who has an address with one of its own answers
+    /// there.
+    fn ask(&mut self, stations: &BTreeSet<(IpAddr, Mac)>) {
+        let now = self.clock.now();
+        for (address, station) in stations.iter().copied() {
+            let scope = self.scopes.get(&address);
+            let has_own = scope.is_some_and(|scope| scope.announcing.has_virtual_mac);
+            let mac = if has_own { virtual_mac(address) } else { station };
+            if has_own {
+                self.asked.insert(address, station);
+            }
+            for port in self.ports.values_mut().filter(|port| !port.is_virtual()) {
+                port.handle(now, Input::Ask { address, mac });
+            }
         }
     }
 
@@ -236,7 +285,10 @@ impl Ports {
 
     fn flush(&mut self) {
         let mut counts: BTreeMap<IpAddr, Counts> = BTreeMap::new();
-        let mut heard = Vec::new();
+        let mut heard = HashSet::new();
+        let now = self.clock.now();
+        let mut is_question_due =
+            self.questions_told.is_none_or(|told| now - told >= QUESTIONS_TOLD);
         for port in self.ports.values_mut() {
             while let Some(output) = port.poll() {
                 let interface = port.name();
@@ -251,6 +303,10 @@ impl Ports {
                     Output::Answered { address, to } => {
                         counts.entry(address).or_default().answered += 1;
                         tracing::debug!(interface, %address, %to, "answered");
+                        if std::mem::take(&mut is_question_due) {
+                            heard.insert(Heard::Question { address, from: to });
+                            self.questions_told = Some(now);
+                        }
                     }
                     Output::Announced { address, frames } => {
                         counts.entry(address).or_default().announced += u64::from(frames);
@@ -258,7 +314,7 @@ impl Ports {
                     }
                     Output::Heard(what) => {
                         tell(interface, what);
-                        heard.push(what);
+                        heard.extend(voice::as_station(what, &self.asked));
                     }
                     Output::Join(group) => port.join(group),
                     Output::Leave(group) => port.leave(group),
@@ -305,6 +361,15 @@ fn merge<V>(map: &mut BTreeMap<IpAddr, V>, edits: BTreeMap<IpAddr, Option<V>>) {
     }
 }
 
+fn mark(set: &mut BTreeSet<IpAddr>, edits: BTreeMap<IpAddr, bool>) {
+    for (address, is_in) in edits {
+        match is_in {
+            true => _ = set.insert(address),
+            false => _ = set.remove(&address),
+        }
+    }
+}
+
 fn tell(interface: &str, heard: Heard) {
     match heard {
         Heard::Answer { address, mac } => {
@@ -313,9 +378,9 @@ fn tell(interface: &str, heard: Heard) {
         Heard::Question { address, from } => {
             tracing::debug!(interface, %address, %from, "is asking");
         }
-        // When an address moves, the new holder says so before we heard that it moves.
+        // When an address moves, the new holder says so. If it is no node, the mesh will tell.
         Heard::Announcement { address, mac } => {
-            tracing::info!(interface, %address, %mac, "another station says that it has it");
+            tracing::debug!(interface, %address, %mac, "another station says that it has it");
         }
     }
 }

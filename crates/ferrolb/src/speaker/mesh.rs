@@ -2,8 +2,10 @@
 
 mod gate;
 mod last_resort;
+mod outcome;
+pub mod status;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::io;
 use std::net::IpAddr;
 use std::os::fd::AsFd;
@@ -11,13 +13,14 @@ use std::sync::{Arc, mpsc};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
-use proto::l2::Heard;
+use proto::l2::{Heard, Mac};
 use proto::mesh::Station;
-use proto::mesh::ownership::{Candidacy, Input, Output, Ownership, Why};
+use proto::mesh::ownership::{Candidacy, Input, Link, Output, Ownership, Settings};
 use proto::mesh::seal::{Key, MAX_SEALED, Seal};
 use proto::time::{Instant, earliest};
+use tokio::sync::oneshot;
 
-use super::held::{Held, Holding};
+use super::held::Held;
 use super::l2;
 use crate::metrics;
 use crate::net::clock::{Clock, wall_micros};
@@ -28,12 +31,20 @@ use crate::told::Told;
 
 use gate::Gate;
 use last_resort::LastResort;
+use outcome::Outcome;
+use status::Status;
 
 /// Datagrams read before time is looked at again.
 const DATAGRAMS_AT_ONCE: usize = 256;
 
 /// How often binding a socket is tried again.
 const BIND_RETRY: Duration = Duration::from_secs(1);
+
+/// How often it is said that a foreign host uses an address, while it does.
+pub const SAY_AGAIN: Duration = Duration::from_secs(60);
+
+/// Conflicts that are said in this time. A host that takes up all addresses is one problem.
+const CONFLICTS: usize = 256;
 
 /// What the thread is told.
 #[derive(Debug, Default)]
@@ -47,10 +58,27 @@ pub struct Orders {
     /// What would be different about addresses if this node forwarded; `None` where it would be
     /// nothing.
     pub last_resort: Candidacies,
+    /// Where this node is on the LAN; `None` when it did not change.
+    pub links: Option<Vec<Link>>,
+    /// Hosts that should answer on the LAN; `None` when they did not change.
+    pub witnesses: Option<BTreeSet<IpAddr>>,
+    /// Who held what by the cluster's records; counts at the start.
+    pub remembered: Option<BTreeMap<IpAddr, Station>>,
     /// What was heard on the LAN.
-    pub heard: Vec<Heard>,
-    /// Hand everything over, then end.
-    pub leave: bool,
+    pub heard: HashSet<Heard>,
+    /// Who wants to know what is known.
+    pub asking: Vec<oneshot::Sender<Status>>,
+    /// How to end, if it is to end.
+    pub ending: Option<Ending>,
+}
+
+/// How a speaker ends.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Ending {
+    /// It will come back: the others keep its addresses for it.
+    Restart,
+    /// It will not: the others take over at once.
+    HandOver,
 }
 
 /// What is to be known about addresses; `None` for those that no node answers for any more.
@@ -85,6 +113,10 @@ struct Mesh {
     held: Option<Arc<Held>>,
     /// Peers that are heard.
     heard: BTreeSet<Station>,
+    /// Addresses that are answered for in the name of others.
+    standing_in: BTreeSet<IpAddr>,
+    /// When it was said last that a foreign host uses an address.
+    conflicts: BTreeMap<(IpAddr, Mac), Instant>,
     metrics: Option<metrics::Speaker>,
 }
 
@@ -126,7 +158,7 @@ pub fn start(
         let punctuality = punctuality();
         // Who asked is gone only with the process.
         let _ = tell.send(punctuality);
-        run(Mesh::new(clock, me, port, listeners), &orders);
+        run(Mesh::new(clock, me, port, settings(punctuality), listeners), &orders);
     })?;
     let punctuality = told.recv().map_err(io::Error::other)?;
     Ok((thread, punctuality))
@@ -144,6 +176,14 @@ fn punctuality() -> Punctuality {
             );
             Punctuality::BestEffort
         }
+    }
+}
+
+/// How closely a thread that is so punctual can watch.
+fn settings(punctuality: Punctuality) -> Settings {
+    match punctuality {
+        Punctuality::RealTime => Settings::DEFAULT,
+        Punctuality::BestEffort => Settings::WIDE,
     }
 }
 
@@ -168,13 +208,13 @@ fn run(mut mesh: Mesh, orders: &Inbox<Orders>) {
 }
 
 impl Mesh {
-    fn new(clock: Clock, me: Station, port: u16, listeners: Listeners) -> Self {
+    fn new(clock: Clock, me: Station, port: u16, settings: Settings, listeners: Listeners) -> Self {
         let born = wall_micros();
         let Listeners { l2, held, metrics } = listeners;
         Self {
             clock,
             port,
-            ownership: Ownership::new(me.clone(), born),
+            ownership: Ownership::new(me.clone(), born, settings),
             gate: Gate::new(Seal::new(me, born), metrics.clone()),
             wanted: None,
             candidacies: None,
@@ -187,6 +227,8 @@ impl Mesh {
             l2,
             held,
             heard: BTreeSet::new(),
+            standing_in: BTreeSet::new(),
+            conflicts: BTreeMap::new(),
             metrics,
         }
     }
@@ -195,6 +237,9 @@ impl Mesh {
         let now = self.clock.now();
         if let Some(keys) = orders.keys {
             self.gate.use_keys(now, keys);
+        }
+        if let Some(remembered) = orders.remembered {
+            self.ownership.handle(now, Input::Remembered(remembered));
         }
         self.last_resort.take(now, orders.last_resort);
         if let Some(edits) = orders.candidacies {
@@ -216,8 +261,24 @@ impl Mesh {
         } else if self.can_hear {
             self.pass_on(now);
         }
-        if orders.leave {
-            self.ownership.handle(now, Input::Leave);
+        if let Some(links) = orders.links {
+            self.ownership.handle(now, Input::Own(links));
+        }
+        if let Some(witnesses) = orders.witnesses {
+            self.ownership.handle(now, Input::Witnesses(witnesses));
+        }
+        for heard in orders.heard {
+            self.ownership.handle(now, Input::Heard(heard));
+        }
+        if !orders.asking.is_empty() {
+            let status = Status::of(&self.ownership.snapshot(), now);
+            // Who asked may be gone.
+            orders.asking.into_iter().for_each(|asker| _ = asker.send(status.clone()));
+        }
+        match orders.ending {
+            Some(Ending::Restart) => self.ownership.handle(now, Input::Restart),
+            Some(Ending::HandOver) => self.ownership.handle(now, Input::Leave),
+            None => (),
         }
     }
 
@@ -255,7 +316,7 @@ impl Mesh {
         }
         self.can_hear = can_hear;
         if can_hear {
-            let peers = wanted.peers.keys().cloned().collect();
+            let peers = wanted.peers.clone();
             self.ownership.handle(now, Input::Peers(peers));
             self.pass_on(now);
         }
@@ -304,46 +365,76 @@ impl Mesh {
     }
 
     fn flush(&mut self) {
-        let (mut held, mut announce) = (BTreeMap::new(), BTreeSet::new());
+        let mut outcome = Outcome::default();
         while let Some(output) = self.ownership.poll() {
-            match &output {
-                Output::Send { to, bytes } => self.send(to, bytes),
-                Output::Announce(address) => _ = announce.insert(*address),
-                Output::Claimed { address, why, .. } => {
-                    let is_first = *why == Why::NeverHeld;
-                    let holding = if is_first { Holding::First } else { Holding::Inherited };
-                    held.insert(*address, holding);
-                }
-                Output::Dropped { address, .. } | Output::Yielded { address, .. } => {
-                    held.insert(*address, Holding::Lost);
-                }
-                Output::PeerHeard(peer) => {
-                    self.heard.insert(peer.clone());
-                    self.count_heard();
-                }
-                Output::PeerSilent(peer) => {
-                    self.heard.remove(peer);
-                    self.count_heard();
-                }
-                Output::Kept { .. } | Output::Released { .. } => (),
+            outcome::tell(&output);
+            if let Some(metrics) = &self.metrics {
+                outcome::count(&output, metrics.mesh());
             }
-            tell(&output);
+            self.take(output, &mut outcome);
         }
-        if held.is_empty() && announce.is_empty() {
+        self.tell_conflicts(&outcome);
+        self.count_standing_in(&outcome);
+        if let Some(listener) = &self.held
+            && !outcome.held.is_empty()
+        {
+            listener.tell(&outcome.held);
+        }
+        if !outcome.is_empty() {
+            self.l2.update(|orders| outcome.give(orders));
+        }
+    }
+
+    /// Does what the engine wants done, or notes it for those who do it.
+    fn take(&mut self, output: Output, outcome: &mut Outcome) {
+        outcome.note(&output);
+        if let Output::Send { to, bytes } = output {
+            self.send(&to, &bytes);
+        } else if let Output::PeerHeard(peer) = output {
+            self.heard.insert(peer);
+            self.count_heard();
+        } else if let Output::PeerSilent(peer) = output {
+            self.heard.remove(&peer);
+            self.count_heard();
+        }
+    }
+
+    /// Says of each conflict once in a while that it is there: the host may speak all the time.
+    fn tell_conflicts(&mut self, outcome: &Outcome) {
+        if outcome.conflicts.is_empty() {
             return;
         }
-        if let Some(listener) = &self.held {
-            listener.tell(&held);
+        let now = self.clock.now();
+        self.conflicts.retain(|_, said| now - *said < SAY_AGAIN);
+        for (address, mac) in &outcome.conflicts {
+            if self.conflicts.contains_key(&(*address, *mac)) || self.conflicts.len() >= CONFLICTS {
+                continue;
+            }
+            self.conflicts.insert((*address, *mac), now);
+            tracing::warn!(%address, %mac, "a host that is no node uses an address of this node");
+            if let Some(held) = &self.held {
+                held.tell_conflict(*address, *mac);
+            }
         }
-        self.l2.update(|orders| {
-            orders.held.append(&mut held);
-            orders.announce.append(&mut announce);
-        });
+    }
+
+    fn count_standing_in(&mut self, outcome: &Outcome) {
+        for (address, mac) in &outcome.standing_in {
+            match mac {
+                Some(_) => _ = self.standing_in.insert(*address),
+                None => _ = self.standing_in.remove(address),
+            }
+        }
+        if let Some(metrics) = &self.metrics
+            && !outcome.standing_in.is_empty()
+        {
+            metrics.mesh().standing_in(self.standing_in.len());
+        }
     }
 
     fn count_heard(&self) {
         if let Some(metrics) = &self.metrics {
-            metrics.mesh_peers_heard(self.heard.len());
+            metrics.mesh().peers_heard(self.heard.len());
         }
         self.gate.count_keys();
     }
@@ -361,31 +452,6 @@ impl Mesh {
                 tracing::trace!(%to, %address, %error, "sending a heartbeat");
             }
         }
-    }
-}
-
-/// Logs what the engine says that it did.
-fn tell(output: &Output) {
-    match output {
-        Output::Claimed { address, epoch, why } => {
-            tracing::info!(%address, epoch, "claimed: {why}");
-        }
-        Output::Released { address, epoch } => {
-            tracing::info!(%address, epoch, "released; answering until another node takes over");
-        }
-        Output::Kept { address, epoch } => tracing::info!(%address, epoch, "kept after all"),
-        Output::Yielded { address, to, epoch } => {
-            tracing::info!(%address, %to, epoch, "yielded");
-        }
-        Output::Dropped { address, epoch } => {
-            tracing::info!(%address, epoch, "dropped: no node is to announce it");
-        }
-        Output::PeerHeard(peer) => tracing::info!(%peer, "heard"),
-        Output::PeerSilent(peer) => tracing::warn!(%peer, "silent"),
-        Output::Announce(address) => {
-            tracing::warn!(%address, "another node held it too and yields; announcing again");
-        }
-        Output::Send { .. } => (),
     }
 }
 

@@ -6,17 +6,21 @@
 
 mod announced;
 mod beside;
+pub mod bfd;
 pub mod bgp;
 mod bgp_extras;
 pub mod cluster;
+pub mod control;
 mod data_plane;
 mod excluded;
 mod fitness;
 pub mod held;
 mod keys;
 pub mod l2;
+mod links;
 pub mod mesh;
 mod routed;
+mod virtual_mac;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::io;
@@ -28,10 +32,12 @@ use anyhow::{Context as _, bail};
 use planner::announce::Planner;
 use planner::facts::{Change, Facts};
 use planner::names::NodeName;
+use planner::owner::Order;
 use planner::plan::{Candidacy, PlanDiff};
 use proto::mesh::Station;
-use proto::mesh::ownership;
+use proto::mesh::ownership::{self, Link};
 use proto::mesh::seal::Key;
+use tokio::sync::oneshot;
 
 use crate::metrics;
 use crate::net::clock::Clock;
@@ -40,13 +46,20 @@ use crate::net::inbox::Inbox;
 use crate::net::interfaces::Interface;
 use crate::net::packet_socket;
 
-use fitness::{fitness, selected};
+use fitness::fitness;
 use held::Held;
 use mesh::Punctuality;
+use virtual_mac::{Failure, Failures};
 
 pub use data_plane::{Check, Verdict};
 pub use fitness::{Lack, Unfit};
 pub use keys::{Given, Keys};
+pub use mesh::Ending;
+pub use virtual_mac::VirtualMacs;
+
+/// Candidates of an address, from the first, that listen to what the LAN says of it. Each is in the
+/// multicast groups of its IPv6 addresses for that, so it cannot be all nodes.
+const FOLLOWERS: usize = 6;
 
 /// Who a speaker is.
 #[derive(Clone, Debug)]
@@ -89,13 +102,21 @@ pub struct Speaker {
     node: NodeName,
     planner: Planner,
     interfaces: Vec<Interface>,
+    links: Option<Vec<Link>>,
     names: Names,
     lacks: BTreeMap<IpAddr, Lack>,
     data_plane: Verdict,
+    /// Addresses that cannot have their Ethernet address here; `None` if none can.
+    virtual_macs: Option<Failures>,
     mesh: Arc<Inbox<mesh::Orders>>,
     l2: Arc<Inbox<l2::Orders>>,
     bgp: Arc<Inbox<bgp::Orders>>,
     wanted: bgp::Wanted,
+    bfd: Arc<Inbox<bfd::Orders>>,
+    /// What the thread of BFD was told to want.
+    watched: BTreeMap<proto::bfd::Path, proto::bfd::Config>,
+    /// Speaks with routers.
+    speaking: Option<JoinHandle<()>>,
     threads: Vec<JoinHandle<()>>,
     punctuality: Punctuality,
 }
@@ -111,6 +132,7 @@ impl Speaker {
         facts: Facts,
         interfaces: &[Interface],
         observers: Option<Observers>,
+        virtual_macs: VirtualMacs,
     ) -> io::Result<Self> {
         let Identity { node, station, mesh_port, keys } = identity;
         let clock = Clock::start();
@@ -120,30 +142,42 @@ impl Speaker {
         let (held, metrics) = observers.map(|to| (to.held, to.metrics)).unzip();
         let listeners = mesh::Listeners { l2: Arc::clone(&l2), held, metrics: metrics.clone() };
         mesh.update(|orders| orders.keys = Some(keys));
-        let l2_listeners = l2::Listeners { mesh: Arc::clone(&mesh), metrics: metrics.clone() };
+        let may_have_macs = virtual_macs.are_permitted();
+        let l2_listeners =
+            l2::Listeners { mesh: Arc::clone(&mesh), metrics: metrics.clone(), virtual_macs };
         let answering = l2::start(clock, Arc::clone(&l2), l2_listeners)?;
         let (hearing, punctuality) =
             mesh::start(clock, station, mesh_port, Arc::clone(&mesh), listeners)?;
-        if let Some(metrics) = metrics {
-            metrics.mesh_punctuality(punctuality);
+        if let Some(metrics) = &metrics {
+            metrics.mesh().punctuality(punctuality);
         }
-        let speaking = bgp::start(clock, Arc::clone(&bgp), sessions)?;
-        let threads = vec![answering, hearing, speaking];
+        let broken = Arc::new(Inbox::<bfd::Events>::new()?);
+        let speaking = bgp::start(clock, Arc::clone(&bgp), Arc::clone(&broken), sessions)?;
+        let bfd = Arc::new(Inbox::<bfd::Orders>::new()?);
+        let bfd_listeners = bfd::Listeners { events: Some(broken), metrics };
+        let watching = bfd::start(clock, Arc::clone(&bfd), bfd_listeners)?;
+        let threads = vec![answering, hearing, watching];
         let wanted = bgp::Wanted::new(node.clone(), Arc::clone(&bgp));
         let planner = Planner::new(node.clone(), facts);
         let (names, lacks) = (Names::default(), BTreeMap::new());
         let interfaces = interfaces.to_vec();
+        let links = None;
         Ok(Self {
             node,
             planner,
             interfaces,
+            links,
             names,
             lacks,
             data_plane: Verdict::Unseen,
+            virtual_macs: may_have_macs.then(Failures::new),
             mesh,
             l2,
             bgp,
             wanted,
+            bfd,
+            watched: BTreeMap::new(),
+            speaking: Some(speaking),
             threads,
             punctuality,
         })
@@ -152,6 +186,11 @@ impl Speaker {
     /// Makes speakers know each other by these keys, the newest first.
     pub fn use_keys(&mut self, keys: &[Key]) {
         self.mesh.update(|orders| orders.keys = Some(keys.to_vec()));
+    }
+
+    /// Names hosts that should answer whoever hears the LAN.
+    pub fn use_witnesses(&mut self, witnesses: &BTreeSet<IpAddr>) {
+        self.mesh.update(|orders| orders.witnesses = Some(witnesses.clone()));
     }
 
     /// How well the heartbeats of this node can be trusted to be on time.
@@ -169,8 +208,10 @@ impl Speaker {
         let all = self.planner.plan().candidacies.keys().copied().collect();
         self.l2.update(|orders| orders.interfaces = Some(self.interfaces.clone()));
         self.tell_ranges();
+        self.tell_links();
         self.tell_stations();
         self.wanted.begin(&self.planner);
+        self.tell_watched();
         Effect { lacks: self.tell(&all), ..Effect::default() }
     }
 
@@ -178,14 +219,25 @@ impl Speaker {
     pub fn apply(&mut self, changes: Vec<Change>) -> Effect {
         let is_about_stations = changes.iter().any(|change| moves(self.planner.facts(), change));
         let is_about_ranges = changes.iter().any(|change| matches!(change, Change::Pool(..)));
+        let is_about_advertisements =
+            changes.iter().any(|change| matches!(change, Change::L2Advertisement(..)));
+        let is_about_routers = changes.iter().any(|change| {
+            matches!(change, Change::Peer(..) | Change::Node(..) | Change::Speakers(_))
+        });
         let diffs = self.planner.apply_all(changes);
         if is_about_ranges {
             self.tell_ranges();
+        }
+        if is_about_stations || is_about_advertisements {
+            self.tell_links();
         }
         if is_about_stations {
             self.tell_stations();
         }
         self.wanted.tell(&self.planner, &diffs);
+        if is_about_routers {
+            self.tell_watched();
+        }
         let touched = diffs.iter().flat_map(touched).collect();
         let lacks = self.tell(&touched);
         Effect { diffs, lacks, ..Effect::default() }
@@ -198,17 +250,32 @@ impl Speaker {
         }
         let before = std::mem::replace(&mut self.interfaces, interfaces.to_vec());
         self.l2.update(|orders| orders.interfaces = Some(self.interfaces.clone()));
-        let candidacies = self.planner.plan().candidacies.iter();
+        self.tell_links();
+        self.tell_watched();
+        let after = &self.interfaces;
+        let gone = before.iter().filter(|one| !after.contains(one));
+        let changed: Vec<_> =
+            gone.chain(after.iter().filter(|one| !before.contains(one))).collect();
+        // Pods come and go with interfaces of their own: those are no news where all will do.
         let differs = |(at, candidacy): &(&IpAddr, &Candidacy)| {
-            let names = |interfaces: &[Interface]| -> Vec<_> {
-                let selected = selected(**at, &candidacy.interfaces, interfaces);
-                selected.map(|interface| interface.name.clone()).collect()
-            };
-            names(&before) != names(&self.interfaces)
+            let wanted = &candidacy.interfaces;
+            let is_wanted = |one: &&Interface| wanted.select(&one.name, &one.addresses, **at);
+            let is_named = !wanted.are_all() && changed.iter().any(is_wanted);
+            is_named || fitness(**at, wanted, &before) != fitness(**at, wanted, after)
         };
+        let candidacies = self.planner.plan().candidacies.iter();
         let moved: BTreeSet<_> = candidacies.filter(differs).map(|(at, _)| *at).collect();
         let lacks = self.tell(&moved);
         Effect { lacks, moved, ..Effect::default() }
+    }
+
+    /// Makes the threads leave those addresses to other nodes that cannot have their Ethernet address
+    /// here.
+    pub fn use_failures(&mut self, failures: &Failures) -> Effect {
+        let Some(known) = &mut self.virtual_macs else { return Effect::default() };
+        let before = std::mem::replace(known, failures.clone());
+        let touched = before.keys().chain(failures.keys()).copied().collect();
+        Effect { lacks: self.tell(&touched), ..Effect::default() }
     }
 
     /// Makes the threads leave all addresses to other nodes if this one does not forward, as far as
@@ -231,11 +298,24 @@ impl Speaker {
         &self.lacks
     }
 
-    /// Hands everything over to the other nodes and ends the threads. Blocks for at most a little
-    /// more than five seconds.
-    pub fn leave(self) {
-        self.bgp.update(bgp::Orders::leave);
-        self.mesh.update(|orders| orders.leave = true);
+    /// Tells who asks what this node knows of who holds what.
+    pub fn tell_status(&self, asker: oneshot::Sender<mesh::status::Status>) {
+        self.mesh.update(|orders| orders.asking.push(asker));
+    }
+
+    /// Ends the threads, once the other nodes know what becomes of the addresses. Blocks for at most
+    /// a little more than five seconds.
+    pub fn end(self, ending: Ending) {
+        self.bgp.update(|orders| orders.end(ending));
+        self.mesh.update(|orders| orders.ending = Some(ending));
+        // A router takes the end of BFD for a broken path while there is a session of BGP
+        // (RFC 5882 section 4.3). A thread that panicked has already said so.
+        let _ = self.speaking.map(JoinHandle::join);
+        let end = match ending {
+            Ending::Restart => bfd::End::Silent,
+            Ending::HandOver => bfd::End::Told,
+        };
+        self.bfd.update(|orders| orders.end = Some(end));
         for thread in self.threads {
             // A thread that panicked has already said so.
             let _ = thread.join();
@@ -247,6 +327,25 @@ impl Speaker {
         self.mesh.update(|orders| orders.stations = Some(stations));
     }
 
+    /// Tells where this node is on the LAN.
+    fn tell_links(&mut self) {
+        let facts = self.planner.facts();
+        let links = links::of(&self.interfaces, facts, &self.node);
+        if self.links.as_ref() != Some(&links) {
+            self.links = Some(links.clone());
+            self.mesh.update(|orders| orders.links = Some(links));
+        }
+    }
+
+    /// Tells which routers are watched with BFD.
+    fn tell_watched(&mut self) {
+        let watched = bfd::wanted(&self.planner, &self.interfaces);
+        if self.watched != watched {
+            self.watched.clone_from(&watched);
+            self.bfd.update(|orders| orders.sessions = Some(watched));
+        }
+    }
+
     /// Tells which addresses there may be.
     fn tell_ranges(&mut self) {
         let pools = self.planner.facts().pools.values();
@@ -254,16 +353,33 @@ impl Speaker {
         self.l2.update(|orders| orders.filter = Some(filter));
     }
 
+    /// Why this node cannot answer for an address, if so.
+    fn unfit(&self, at: IpAddr, planned: &Candidacy) -> Option<Unfit> {
+        if let Err(why) = fitness(at, &planned.interfaces, &self.interfaces) {
+            return Some(why);
+        }
+        planned.settings.announcing.has_virtual_mac.then_some(())?;
+        let failure = match &self.virtual_macs {
+            None => Some(Failure::NotPermitted),
+            Some(failures) => failures.get(&at).copied(),
+        };
+        failure.map(Unfit::VirtualMac)
+    }
+
     /// Tells the threads what is planned for these addresses, and returns those that the node
     /// cannot answer for since now.
     fn tell(&mut self, touched: &BTreeSet<IpAddr>) -> Vec<Lack> {
         let (mut candidacies, mut scopes) = (mesh::Candidacies::new(), BTreeMap::new());
         let (mut last_resort, mut news) = (mesh::Candidacies::new(), Vec::new());
+        let mut followed = BTreeMap::new();
         for at in touched {
             let planned = self.planner.plan().candidacies.get(at);
+            let order = planned.map(|planned| planned.order.sorted()).unwrap_or_default();
+            let unfit = planned.and_then(|planned| self.unfit(*at, planned));
             let candidacy = planned.map(|planned| ownership::Candidacy {
-                order: planned.order.iter().filter_map(|node| self.names.of(node)).collect(),
-                is_fit: fitness(*at, &planned.interfaces, &self.interfaces).is_ok(),
+                order: self.names.candidates(&order, &planned.order),
+                is_fit: unfit.is_none(),
+                policy: planned.settings.policy.clone(),
             });
             let candidacy = if self.data_plane.is_fit() {
                 candidacy
@@ -272,9 +388,11 @@ impl Speaker {
                 last_resort.insert(*at, fit);
                 candidacy.map(|candidacy| ownership::Candidacy { is_fit: false, ..candidacy })
             };
-            let lack = planned.and_then(|one| Lack::of(*at, one, &self.node, &self.interfaces));
+            let lack =
+                planned.and_then(|one| Lack::of(*at, one, &self.node, &self.interfaces, unfit?));
             candidacies.insert(*at, candidacy);
             scopes.insert(*at, planned.map(scope));
+            followed.insert(*at, order.iter().take(FOLLOWERS).any(|node| *node == self.node));
             match lack {
                 Some(lack) if self.lacks.get(at) != Some(&lack) => {
                     tracing::error!("{lack}");
@@ -285,7 +403,10 @@ impl Speaker {
                 None => _ = self.lacks.remove(at),
             }
         }
-        self.l2.update(|orders| orders.scopes.extend(scopes));
+        self.l2.update(|orders| {
+            orders.scopes.extend(scopes);
+            orders.followed.extend(followed);
+        });
         self.mesh.update(|orders| {
             orders.candidacies.get_or_insert_default().extend(candidacies);
             orders.last_resort.extend(last_resort);
@@ -364,11 +485,19 @@ impl Names {
         self.0.insert(node.clone(), station.clone());
         Some(station)
     }
+
+    /// Candidates as the mesh is told of them: these nodes, with their scores.
+    fn candidates(&mut self, nodes: &[NodeName], scores: &Order) -> Arc<[ownership::Candidate]> {
+        let candidate = |node| {
+            Some(ownership::Candidate { station: self.of(node)?, score: scores.score(node) })
+        };
+        nodes.iter().filter_map(candidate).collect()
+    }
 }
 
 fn scope(planned: &Candidacy) -> l2::Scope {
-    let Candidacy { interfaces, announcing, .. } = planned;
-    l2::Scope { interfaces: interfaces.clone(), announcing: *announcing }
+    let Candidacy { interfaces, settings, .. } = planned;
+    l2::Scope { interfaces: interfaces.clone(), announcing: settings.announcing }
 }
 
 #[cfg(test)]

@@ -150,7 +150,7 @@ mod tests {
         for (step, plan, want, peers) in rows {
             let touched = routed.touched(&[PlanDiff::between(&last, &plan)]);
             let got = routed.update(&plan, touched);
-            let got: Vec<_> = got.iter().map(|(name, news)| (name.name.as_str(), news)).collect();
+            let got: Vec<_> = got.iter().map(|(name, news)| (&*name.name, news)).collect();
             let want: Vec<_> = want.iter().map(|(name, news)| (*name, news)).collect();
             assert_eq!(got, want, "{step}");
             let peers = peers.map(|all| all.iter().map(|peer| (*peer).to_owned()).collect());

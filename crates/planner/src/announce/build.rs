@@ -56,6 +56,7 @@ impl Peer {
             echo_interval,
             is_passive: false,
             minimum_ttl: None,
+            key: None,
         };
         Self { bfd: Some(profile), ..self }
     }

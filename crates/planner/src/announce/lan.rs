@@ -368,11 +368,13 @@ impl<'a> Together<'a> {
 
     fn candidacy(&self, node: &NodeName) -> Option<Candidacy> {
         let first = self.served.first()?.first;
+        let governing = self.governing()?;
         Some(Candidacy {
             services: self.served.iter().map(|offer| offer.case.name.clone()).collect(),
             order: Order::new(Arc::clone(&self.candidates), first),
             interfaces: interfaces(self.advertisements(), node),
-            announcing: self.governing()?.spec.settings.announcing,
+            settings: Arc::clone(&governing.spec.settings),
+            settings_from: governing.name.clone(),
         })
     }
 

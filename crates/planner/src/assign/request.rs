@@ -54,7 +54,7 @@ impl Allocation {
             let labels = request.namespace_labels();
             selectors.iter().any(|selector| selector.matches(&labels))
         };
-        if is_limited && !names.contains(&request.name.namespace) && !is_selected() {
+        if is_limited && !names.contains(&*request.name.namespace) && !is_selected() {
             return Err(Obstacle::NamespaceNotSelected);
         }
         let mut selectors = self.service_selectors.iter();
@@ -277,8 +277,8 @@ impl<'a> Request<'a> {
     }
 
     fn namespace_labels(&self) -> Labels {
-        let namespace = &self.name.namespace;
-        let only_its_name = || [("kubernetes.io/metadata.name".into(), namespace.clone())].into();
+        let namespace = &*self.name.namespace;
+        let only_its_name = || [("kubernetes.io/metadata.name".into(), namespace.into())].into();
         self.pools.namespaces.get(namespace).cloned().unwrap_or_else(only_its_name)
     }
 

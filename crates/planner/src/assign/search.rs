@@ -140,7 +140,7 @@ impl<'a> Search<'a> {
     }
 
     fn quota_reached(&self, quota: u64) -> Obstacle {
-        let namespace = self.request.name.namespace.clone();
+        let namespace = self.request.name.namespace.to_string();
         let used = self.ledger.used_by(&namespace, self.pool);
         Obstacle::QuotaReached { namespace, used, quota }
     }

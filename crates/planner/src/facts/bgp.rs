@@ -8,6 +8,8 @@ use std::net::{IpAddr, Ipv4Addr};
 use std::num::NonZeroU32;
 use std::time::Duration;
 
+use proto::bfd::auth::Key;
+
 use crate::names::{PeerName, PoolName};
 use crate::selector::Selector;
 
@@ -150,4 +152,6 @@ pub struct BfdProfile {
     pub is_passive: bool,
     /// The lowest TTL that is accepted over several hops.
     pub minimum_ttl: Option<u8>,
+    /// What packets are authenticated with.
+    pub key: Option<Key>,
 }

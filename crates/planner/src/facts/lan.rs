@@ -5,6 +5,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use proto::l2::{DuplicateProbe, Schedule};
+use proto::mesh::ownership::Policy;
 
 use crate::interfaces::InterfaceSelector;
 use crate::names::PoolName;
@@ -25,7 +26,7 @@ pub struct L2Advertisement {
     pub preferred_nodes: Vec<(i32, Selector)>,
     /// Interfaces by name and by subnet.
     pub interfaces: InterfaceSelector,
-    /// What makes its addresses move.
+    /// How its addresses are held, and what makes them move.
     pub settings: Arc<Settings>,
 }
 
@@ -39,6 +40,8 @@ pub struct Settings {
     pub ignores_exclude_label: bool,
     /// How the LAN is told and asked about an address.
     pub announcing: Announcing,
+    /// How an address is held.
+    pub policy: Policy,
 }
 
 /// How the LAN is told and asked about an address.
@@ -48,19 +51,29 @@ pub struct Announcing {
     pub schedule: Schedule,
     /// Whether the LAN is asked about one that no node had before.
     pub probe: DuplicateProbe,
+    /// It has an Ethernet address of its own, which moves with it.
+    pub has_virtual_mac: bool,
 }
 
 impl Default for Announcing {
     fn default() -> Self {
-        Self { schedule: Schedule::default(), probe: DuplicateProbe::Optimistic }
+        Self {
+            schedule: Schedule::default(),
+            probe: DuplicateProbe::Optimistic,
+            has_virtual_mac: false,
+        }
     }
 }
 
 impl Default for Settings {
     fn default() -> Self {
         let moves_away = [Departure::Draining, Departure::OutOfService, Departure::ShuttingDown];
-        let (moves_away, announcing) = (moves_away.into(), Announcing::default());
-        Self { moves_away, ignores_exclude_label: false, announcing }
+        Self {
+            moves_away: moves_away.into(),
+            ignores_exclude_label: false,
+            announcing: Announcing::default(),
+            policy: Policy::default(),
+        }
     }
 }
 

@@ -21,6 +21,7 @@
 //! | [`responder`] | the engine for one interface: whom to answer, and what is done about its inputs |
 //! | [`burst`] | when an address is announced, and how many announcements a second there may be |
 //! | [`ignored`] | why a frame leads to nothing |
+//! | [`virtual_mac`] | an Ethernet address that moves with the address |
 //! | `packet`, `asked`, `groups` | parts of the engine: frames of both protocols, our own questions, multicast groups |
 //! | `sim` | a LAN of hosts with ARP caches and of responders, in simulated time |
 //!
@@ -41,6 +42,7 @@ mod packet;
 pub mod responder;
 #[cfg(test)]
 mod sim;
+pub mod virtual_mac;
 
 pub use burst::{DuplicateProbe, Schedule};
 pub use ignored::Ignored;

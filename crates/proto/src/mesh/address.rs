@@ -1,30 +1,39 @@
-//! The rules for one address: who holds it as far as is heard, and what I do about that.
+//! What is known about one address, and who comes after its holder.
 //!
-//! [`Address::step`] is all of it: from the claims, the facts and the clock to one step.
+//! `rules` decides from this what to do; `line` is who stands in line for it.
+
+mod line;
+mod rules;
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::time::Duration;
 
-use super::ownership::{Candidacy, Why};
-use super::peer::Peer;
+use super::ownership::{Candidacy, CloseWatch, Fencing, Move, Settings, Why};
+use super::peer::{Fate, INTERESTED, Peer};
 use super::{Station, preference_hash};
 use crate::time::Instant;
-
-/// How long each candidate waits for every live one ahead of it.
-const PATIENCE: Duration = Duration::from_millis(100);
-
-/// How long the holder's own release is left to those who agree with it about the candidates.
-const RELEASE_GRACE: Duration = Duration::from_millis(200);
-
-/// How long a live holder must be no candidate before its claim is taken from it.
-const PREEMPT_AFTER: Duration = Duration::from_millis(200);
+pub(super) use line::Ring;
+pub(super) use rules::Step;
+pub use rules::{Dropping, Releasing};
 
 /// How long the word of a holder that yielded stands for the claim of the winner.
 const PROMISE_LIMIT: Duration = Duration::from_secs(1);
 
-/// Between two announcements of the same address against older claims (RFC 5227 section 2.4).
+/// Between two announcements of the same address against others (RFC 5227 section 2.4).
 const ANNOUNCE_LIMIT: Duration = Duration::from_secs(10);
+
+/// How long an address is left to a host that is no speaker, after that was heard last.
+const CONFLICT_LIMIT: Duration = Duration::from_secs(60);
+
+/// In tenths of the close interval: what was heard in this time was heard a moment ago.
+const LATELY: u32 = 30;
+
+/// Moves of an address that are remembered for whoever asks why.
+const MOVES: usize = 4;
+
+/// Peers that are remembered to stand in for the holder: more than there should be.
+const STAND_INS: usize = 6;
 
 /// My own claim.
 #[derive(Clone, Copy, Debug)]
@@ -33,10 +42,13 @@ pub(super) struct Mine {
     pub(super) is_released: bool,
 }
 
-/// A claim heard from the claimant itself.
-#[derive(Clone, Copy, Debug)]
-struct Heard {
-    epoch: u64,
+/// That a station holds the address.
+#[derive(Clone, Debug)]
+pub(super) struct Claimed {
+    pub(super) station: Station,
+    pub(super) epoch: u64,
+    /// The life in which the station said so itself; `None` if only others did, or the LAN.
+    life: Option<u64>,
     released_at: Option<Instant>,
 }
 
@@ -48,21 +60,51 @@ struct Promise {
     until: Instant,
 }
 
+/// Who holds it besides the one who looks, and where that one stands in line.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub(super) struct Outlook {
+    pub(super) holder: Station,
+    pub(super) epoch: u64,
+    pub(super) place: Option<usize>,
+    /// How closely the holder is to be watched for this address.
+    pub(super) watch: CloseWatch,
+}
+
 /// All that is known about one address.
 #[derive(Default)]
 pub(super) struct Address {
     candidacy: Option<Candidacy>,
+    /// My place among the candidates: found once, since there may be a thousand.
+    my_place: Option<usize>,
     mine: Option<Mine>,
-    claims: BTreeMap<Station, Heard>,
-    promise: Option<Promise>,
+    claims: Vec<Claimed>,
+    promise: Option<Box<Promise>>,
+    /// Peers that answer with the Ethernet address of the holder.
+    stand_ins: Vec<Station>,
+    /// For whom I do so.
+    standing_in: Option<Station>,
     /// The highest epoch that a claimant, or I, claimed it with. Never hearsay: who counted the
     /// epochs that others report would take the real, newer claim for an older one.
     heard: u64,
     /// I lost it to a newer claim, and my facts are still those that I lost it with.
     is_lost: bool,
+    /// The cluster remembers that I held it in an earlier life, and nobody claims it.
+    is_remembered: bool,
     vacant_since: Option<Instant>,
+    /// The LAN does not answer, since then; or did not until a moment ago.
+    sought_since: Option<Instant>,
+    wary_until: Option<Instant>,
     misplaced_since: Option<Instant>,
     announced_at: Option<Instant>,
+    /// When a host asked for it.
+    asked_at: Option<Instant>,
+    /// A peer that the mesh does not hear announces it too, since then.
+    rival: Option<(Station, Instant)>,
+    /// Somebody on the LAN answers for it, as of then.
+    foreign_until: Option<Instant>,
+    /// The outlook as the peers are counted by.
+    pub(super) outlook: Option<Outlook>,
+    pub(super) moves: Vec<Move>,
     /// When to look at it again, as the engine's agenda has it.
     pub(super) due: Option<Instant>,
 }
@@ -72,53 +114,52 @@ pub(super) struct Situation<'a> {
     pub(super) now: Instant,
     pub(super) me: &'a Station,
     pub(super) peers: &'a BTreeMap<Station, Peer>,
+    pub(super) ring: &'a Ring,
+    /// As this address has them.
+    pub(super) settings: Settings,
+    /// All candidacies are known.
+    pub(super) has_facts: bool,
     /// I know enough to claim.
     pub(super) is_started: bool,
     pub(super) is_leaving: bool,
+    /// I hear nothing from the LAN.
+    pub(super) is_deaf: bool,
+    /// The LAN answered me a moment ago.
+    pub(super) has_evidence: bool,
+    /// I hear more than half of all speakers.
+    pub(super) has_quorum: bool,
 }
 
-/// What to do about an address.
-#[derive(Debug)]
-pub(super) enum Step {
-    Claim {
-        epoch: u64,
-        why: Why,
-    },
-    Drop {
-        epoch: u64,
-    },
-    Keep {
-        epoch: u64,
-    },
-    Release {
-        epoch: u64,
-    },
-    Yield {
-        to: Station,
-        epoch: u64,
-    },
-    /// Nothing until then, or until something is heard about the address.
-    Wait(Option<Instant>),
-    /// As `Wait`, but a change of any peer may matter too.
-    Watch(Option<Instant>),
-}
+impl Situation<'_> {
+    /// Whether a station could take an address over now.
+    fn is_ready(&self, station: &Station) -> bool {
+        match self.peers.get(station) {
+            Some(peer) => peer.is_ready(),
+            None => station == self.me && self.is_started && !self.is_leaving && !self.is_deaf,
+        }
+    }
 
-/// How an address looks to somebody who does not hold it.
-#[derive(Debug, Eq, PartialEq)]
-enum Standing {
-    /// Somebody who may holds it.
-    Held,
-    /// Left alone until then.
-    HeldUntil(Instant),
-    /// Its live holder is no candidate.
-    Misplaced,
-    Vacant(Why),
+    /// Whether more than half of all speakers were heard a moment ago.
+    fn hears_majority(&self) -> bool {
+        let after = self.settings.tenths(LATELY);
+        let is_fresh = |peer: &&Peer| peer.last().is_some_and(|last| self.now - last <= after);
+        let heard = self.peers.values().filter(is_fresh).count();
+        2 * (heard + 1) > self.peers.len() + 1
+    }
+
+    fn fate(&self, station: &Station) -> Fate {
+        self.peers.get(station).map_or(Fate::Dead, |peer| peer.fate)
+    }
 }
 
 /// Whether the first claim wins against the second: the higher epoch, then the lower hash.
 fn is_newer(address: IpAddr, a: (u64, &Station), b: (u64, &Station)) -> bool {
-    let hash = |station: &Station| preference_hash(station.as_str(), address);
-    a.0 > b.0 || a.0 == b.0 && a.1 != b.1 && hash(a.1) < hash(b.1)
+    a.0 > b.0 || a.0 == b.0 && a.1 != b.1 && is_first(address, a.1, b.1)
+}
+
+/// Whether the first station comes before the second where nothing else decides.
+fn is_first(address: IpAddr, a: &Station, b: &Station) -> bool {
+    preference_hash(a.as_str(), address) < preference_hash(b.as_str(), address)
 }
 
 impl Address {
@@ -130,31 +171,95 @@ impl Address {
         self.candidacy.as_ref()
     }
 
+    /// For whom I stand in.
+    pub(super) fn standing_in(&self) -> Option<&Station> {
+        self.standing_in.as_ref()
+    }
+
+    pub(super) fn stand_ins(&self) -> &[Station] {
+        &self.stand_ins
+    }
+
     /// Whether it can be forgotten.
     pub(super) fn is_unknown(&self) -> bool {
-        self.candidacy.is_none() && self.mine.is_none() && self.claims.is_empty()
+        self.candidacy.is_none()
+            && self.mine.is_none()
+            && self.claims.is_empty()
+            && self.stand_ins.is_empty()
+            && self.standing_in.is_none()
+    }
+
+    /// Whether I am among the first candidates, of whom one will have it.
+    pub(super) fn am_near(&self) -> bool {
+        self.my_place.is_some_and(|place| place < INTERESTED)
+    }
+
+    /// Whether nothing is known of anybody who holds it.
+    pub(super) fn is_unclaimed(&self) -> bool {
+        self.mine.is_none() && self.claims.is_empty()
+    }
+
+    /// Whether only a majority may have it, and I hold it or would claim it.
+    pub(super) fn is_fenced(&self) -> bool {
+        let fencing = self.candidacy.as_ref().map(|candidacy| candidacy.policy.fencing);
+        let is_at_hand = self.mine.is_some() || self.vacant_since.is_some();
+        is_at_hand && fencing == Some(Fencing::Quorum)
     }
 
     /// Takes the facts about it.
-    pub(super) fn set_candidacy(&mut self, candidacy: Option<Candidacy>) {
+    pub(super) fn set_candidacy(&mut self, candidacy: Option<Candidacy>, me: &Station) {
+        let place = |facts: &Candidacy| facts.order.iter().position(|it| it.station == *me);
+        self.my_place = candidacy.as_ref().and_then(place);
         self.candidacy = candidacy;
         self.is_lost = false;
         self.misplaced_since = None;
     }
 
-    /// Takes in an active claim from the claimant itself.
-    pub(super) fn hear_claim(&mut self, now: Instant, from: &Station, epoch: u64, released: bool) {
+    /// Takes in an active claim from the claimant itself, in the life that it has now.
+    pub(super) fn hear_claim(&mut self, now: Instant, from: &Station, life: u64, mine: Mine) {
         self.hear_from(from);
+        let Mine { epoch, is_released } = mine;
         self.heard = self.heard.max(epoch);
-        let before = self.claims.get(from).and_then(|heard| heard.released_at);
-        let released_at = released.then(|| before.unwrap_or(now));
-        self.claims.insert(from.clone(), Heard { epoch, released_at });
+        let before = self.claim_of(from).and_then(|claimed| claimed.released_at);
+        let released_at = is_released.then(|| before.unwrap_or(now));
+        self.stand_ins.retain(|station| station != from);
+        self.put(Claimed { station: from.clone(), epoch, life: Some(life), released_at });
     }
 
-    /// Takes in that `from` claims it no more.
+    /// Takes in that, by the word of others or by what is seen on the LAN, a station holds it. What
+    /// it says itself counts for more.
+    pub(super) fn hear_of_claim(&mut self, station: &Station, epoch: u64) {
+        if self.claim_of(station).is_some_and(|claimed| claimed.life.is_some()) {
+            return;
+        }
+        self.put(Claimed { station: station.clone(), epoch, life: None, released_at: None });
+    }
+
+    fn put(&mut self, claimed: Claimed) {
+        self.rival.take_if(|(rival, _)| *rival == claimed.station);
+        match self.claims.iter_mut().find(|old| old.station == claimed.station) {
+            Some(old) => *old = claimed,
+            // There is one as a rule, and a speaker may know ten thousand addresses.
+            None => {
+                self.claims.reserve_exact(1);
+                self.claims.push(claimed);
+            }
+        }
+    }
+
+    /// Takes in that `from` claims it no more, nor stands in for anybody.
     pub(super) fn hear_end(&mut self, from: &Station) {
         self.hear_from(from);
-        self.claims.remove(from);
+        self.claims.retain(|claimed| claimed.station != *from);
+        self.stand_ins.retain(|station| station != from);
+    }
+
+    /// Takes in that `from` stands in for the holder.
+    pub(super) fn hear_stand_in(&mut self, from: &Station) {
+        self.hear_end(from);
+        if self.stand_ins.len() < STAND_INS {
+            self.stand_ins.push(from.clone());
+        }
     }
 
     /// The winner's own word, whatever it is, replaces what was said about it.
@@ -165,23 +270,55 @@ impl Address {
     /// Takes in that a holder yielded to `to`, which may not have been heard yet.
     pub(super) fn hear_promise(&mut self, now: Instant, at: IpAddr, to: Station, epoch: u64) {
         let is_news = |old: &Promise| is_newer(at, (epoch, &to), (old.epoch, &old.to));
-        if self.promise.as_ref().is_none_or(is_news) {
-            self.promise = Some(Promise { to, epoch, until: now + PROMISE_LIMIT });
+        if self.promise.as_deref().is_none_or(is_news) {
+            self.promise = Some(Box::new(Promise { to, epoch, until: now + PROMISE_LIMIT }));
         }
     }
 
-    pub(super) fn is_claimed_by(&self, from: &Station) -> bool {
-        self.claims.contains_key(from)
+    /// Takes in that the cluster remembers me as the last holder.
+    pub(super) fn remember(&mut self) {
+        self.is_remembered = self.is_unclaimed();
+    }
+
+    /// The highest epoch that anybody is known to claim it with.
+    pub(super) fn highest(&self) -> u64 {
+        self.claims.iter().map(|claimed| claimed.epoch).max().unwrap_or(0)
+    }
+
+    pub(super) fn claim_of(&self, station: &Station) -> Option<&Claimed> {
+        self.claims.iter().find(|claimed| claimed.station == *station)
+    }
+
+    /// Whether a station may go on with the claim that others keep for it: nobody, and not I
+    /// either, claimed it since.
+    pub(super) fn may_resume(&self, epoch: u64) -> bool {
+        let is_later = |claimed: &Claimed| claimed.epoch >= epoch;
+        let is_known = self.candidacy.as_ref().is_some_and(|facts| !facts.order.is_empty());
+        is_known && self.mine.is_none() && self.heard <= epoch && !self.claims.iter().any(is_later)
+    }
+
+    /// The same before the candidacies are known.
+    pub(super) fn may_resume_unseen(&self, epoch: u64) -> bool {
+        let is_later = |claimed: &Claimed| claimed.epoch >= epoch;
+        self.mine.is_none() && self.heard <= epoch && !self.claims.iter().any(is_later)
+    }
+
+    /// Goes on with my claim.
+    pub(super) fn resume(&mut self, epoch: u64) {
+        self.heard = self.heard.max(epoch);
+        self.mine = Some(Mine { epoch, is_released: false });
+        self.is_remembered = false;
+        self.standing_in = None;
     }
 
     /// Whether `from` holds it with an older claim than mine.
     pub(super) fn is_contested_by(&self, at: IpAddr, me: &Station, from: &Station) -> bool {
-        let (Some(mine), Some(heard)) = (self.mine, self.claims.get(from)) else { return false };
-        let are_held = heard.released_at.is_none() && !mine.is_released;
-        are_held && is_newer(at, (mine.epoch, me), (heard.epoch, from))
+        let (Some(mine), Some(claimed)) = (self.mine, self.claim_of(from)) else { return false };
+        let are_held = claimed.released_at.is_none() && !mine.is_released;
+        are_held && is_newer(at, (mine.epoch, me), (claimed.epoch, from))
     }
 
-    /// Whether it may be announced against another claim; if so, it counts as announced.
+    /// Whether it may be announced against somebody else; if so, it counts as announced.
     pub(super) fn may_announce(&mut self, now: Instant) -> bool {
         let is_limited = self.announced_at.is_some_and(|last| now - last < ANNOUNCE_LIMIT);
         let may = self.mine.is_some() && !is_limited;
@@ -191,183 +328,74 @@ impl Address {
         may
     }
 
-    /// The newest claim of a peer that is heard, and its epoch.
-    pub(super) fn live_holder(
-        &self,
-        at: IpAddr,
-        peers: &BTreeMap<Station, Peer>,
-    ) -> Option<(&Station, u64)> {
-        self.newest_live(at, peers).map(|(station, heard)| (station, heard.epoch))
+    // What is seen on the LAN.
+
+    /// A host asked for it.
+    pub(super) fn note_question(&mut self, now: Instant) {
+        self.asked_at = Some(now);
     }
 
-    fn newest_live(
+    /// A peer that the mesh does not hear announces it.
+    pub(super) fn note_rival(&mut self, now: Instant, station: &Station) {
+        if self.rival.as_ref().is_none_or(|(rival, _)| rival != station) {
+            self.rival = Some((station.clone(), now));
+        }
+    }
+
+    /// A host that is no speaker uses it. It is left to that host for a while if it is not held or
+    /// the policy says so.
+    pub(super) fn note_foreign(&mut self, until: Instant) {
+        self.foreign_until = self.foreign_until.max(Some(until));
+    }
+
+    /// How long it is left to a host that is no speaker.
+    pub(super) fn conflict_limit() -> Duration {
+        CONFLICT_LIMIT
+    }
+
+    // Who holds it.
+
+    /// The newest claim. If who made it is dead, the newest of somebody who is heard: the others
+    /// were outdone by it.
+    pub(super) fn holder(&self, at: IpAddr, situation: &Situation<'_>) -> Option<&Claimed> {
+        let newest = self.claims.iter().reduce(|best, next| {
+            let is_newer = is_newer(at, (next.epoch, &next.station), (best.epoch, &best.station));
+            if is_newer { next } else { best }
+        })?;
+        match situation.fate(&newest.station) {
+            Fate::Dead => self.newest_live(at, situation.peers).or(Some(newest)),
+            Fate::Present | Fate::Unknown | Fate::Unheard | Fate::SpeakerGone => Some(newest),
+        }
+    }
+
+    /// The newest claim of a peer that is heard.
+    pub(super) fn newest_live(
         &self,
         at: IpAddr,
         peers: &BTreeMap<Station, Peer>,
-    ) -> Option<(&Station, &Heard)> {
-        let is_live = |station: &Station| peers.get(station).is_some_and(|peer| !peer.is_silent());
-        self.claims.iter().filter(|(station, _)| is_live(station)).reduce(|best, next| {
-            if is_newer(at, (next.1.epoch, next.0), (best.1.epoch, best.0)) { next } else { best }
+    ) -> Option<&Claimed> {
+        let is_live = |claimed: &&Claimed| {
+            let peer = peers.get(&claimed.station);
+            peer.is_some_and(|peer| !peer.is_silent()) && claimed.life.is_some()
+        };
+        self.claims.iter().filter(is_live).reduce(|best, next| {
+            let is_newer = is_newer(at, (next.epoch, &next.station), (best.epoch, &best.station));
+            if is_newer { next } else { best }
         })
     }
 
-    /// Decides. Called again after each step until it waits.
-    pub(super) fn step(&mut self, at: IpAddr, situation: &Situation<'_>) -> Step {
-        match self.mine {
-            Some(mine) => self.step_as_holder(at, mine, situation),
-            None => self.step_as_heir(at, situation),
+    /// Remembers that it moved.
+    pub(super) fn note_move(&mut self, now: Instant, to: &Station, epoch: u64, why: Option<Why>) {
+        if self.moves.len() == MOVES {
+            self.moves.remove(0);
         }
-    }
-
-    fn step_as_holder(&mut self, at: IpAddr, mine: Mine, situation: &Situation<'_>) -> Step {
-        let epoch = mine.epoch;
-        if let Some((to, heard)) = self.newest_live(at, situation.peers)
-            && is_newer(at, (heard.epoch, to), (epoch, situation.me))
-        {
-            return Step::Yield { to: to.clone(), epoch: heard.epoch };
-        }
-        if self.candidacy.as_ref().is_none_or(|candidacy| candidacy.order.is_empty()) {
-            return Step::Drop { epoch };
-        }
-        match (self.is_wanted(situation), mine.is_released) {
-            (true, true) => Step::Keep { epoch },
-            (false, false) => Step::Release { epoch },
-            (true, false) | (false, true) => Step::Wait(None),
-        }
-    }
-
-    /// Whether my own facts say that I may hold it.
-    fn is_wanted(&self, situation: &Situation<'_>) -> bool {
-        !situation.is_leaving
-            && self
-                .candidacy
-                .as_ref()
-                .is_some_and(|mine| mine.is_fit && mine.order.contains(situation.me))
-    }
-
-    fn step_as_heir(&mut self, at: IpAddr, situation: &Situation<'_>) -> Step {
-        let now = situation.now;
-        let standing = match situation.is_started && self.is_wanted(situation) {
-            true => self.standing(at, situation),
-            false => Standing::Held,
-        };
-        if !matches!(standing, Standing::Vacant(_)) {
-            self.vacant_since = None;
-        }
-        if standing != Standing::Misplaced {
-            self.misplaced_since = None;
-        }
-        match standing {
-            Standing::Held => Step::Wait(None),
-            Standing::HeldUntil(until) => Step::Watch(Some(until)),
-            Standing::Misplaced => {
-                let since = *self.misplaced_since.get_or_insert(now);
-                if self.is_lost || self.rank(situation) > 0 {
-                    return Step::Watch(None);
-                }
-                self.claim_at(now, since + PREEMPT_AFTER, Why::HolderNoCandidate)
-            }
-            Standing::Vacant(why) => {
-                let since = *self.vacant_since.get_or_insert(now);
-                self.claim_at(now, since + PATIENCE * self.rank(situation), why)
-            }
-        }
-    }
-
-    fn claim_at(&self, now: Instant, at: Instant, why: Why) -> Step {
-        match self.heard.checked_add(1) {
-            Some(epoch) if at <= now => Step::Claim { epoch, why },
-            Some(_) => Step::Watch(Some(at)),
-            // Somebody claimed with the last epoch there is; no newer claim is possible.
-            None => Step::Watch(None),
-        }
-    }
-
-    fn standing(&self, at: IpAddr, situation: &Situation<'_>) -> Standing {
-        let holder = self.newest_live(at, situation.peers);
-        if let Some(until) = self.promised(at, holder, situation) {
-            return Standing::HeldUntil(until);
-        }
-        let Some((station, heard)) = holder else {
-            return Standing::Vacant(if !self.claims.is_empty() {
-                Why::HolderSilent
-            } else if self.heard > 0 {
-                Why::HolderGone
-            } else {
-                Why::NeverHeld
-            });
-        };
-        let is_leaving = situation.peers.get(station).is_some_and(Peer::is_leaving);
-        let is_candidate = self.candidacy.as_ref().is_some_and(|mine| mine.order.contains(station));
-        match heard.released_at.map(|released| released + RELEASE_GRACE) {
-            _ if is_leaving => Standing::Vacant(Why::HolderReleased),
-            Some(until) if is_candidate && until > situation.now => Standing::HeldUntil(until),
-            Some(_) => Standing::Vacant(Why::HolderReleased),
-            None if is_candidate => Standing::Held,
-            None => Standing::Misplaced,
-        }
-    }
-
-    /// Until when a promise stands for the claim of somebody not heard yet.
-    fn promised(
-        &self,
-        at: IpAddr,
-        holder: Option<(&Station, &Heard)>,
-        situation: &Situation<'_>,
-    ) -> Option<Instant> {
-        let promise = self.promise.as_ref().filter(|promise| promise.until > situation.now)?;
-        let is_able = situation.peers.get(&promise.to).is_some_and(Peer::is_able);
-        let is_newest = holder.is_none_or(|(station, heard)| {
-            is_newer(at, (promise.epoch, &promise.to), (heard.epoch, station))
-        });
-        (is_able && is_newest).then_some(promise.until)
-    }
-
-    /// How many live candidates are ahead of me.
-    ///
-    /// A candidate that is starting is passed over, it does not know yet whether it may claim. But
-    /// an address that nobody ever held is in no hurry, and the first in order should get it.
-    fn rank(&self, situation: &Situation<'_>) -> u32 {
-        let is_new = self.heard == 0;
-        let counts = |station: &Station| {
-            let has_released =
-                self.claims.get(station).is_some_and(|heard| heard.released_at.is_some());
-            situation
-                .peers
-                .get(station)
-                .is_some_and(|peer| peer.is_able() && (is_new || !peer.is_starting()))
-                && !has_released
-        };
-        let order = self.candidacy.iter().flat_map(|mine| &mine.order);
-        let ahead = order.take_while(|station| *station != situation.me);
-        ahead.filter(|station| counts(station)).fold(0, |rank, _| rank + 1)
-    }
-
-    /// Takes note of a step that was taken.
-    pub(super) fn done(&mut self, step: &Step) {
-        let held = |epoch, is_released| Some(Mine { epoch, is_released });
-        match *step {
-            Step::Claim { epoch, .. } => {
-                self.mine = held(epoch, false);
-                self.heard = self.heard.max(epoch);
-                self.is_lost = false;
-                self.vacant_since = None;
-                self.misplaced_since = None;
-            }
-            Step::Keep { epoch } => self.mine = held(epoch, false),
-            Step::Release { epoch } => self.mine = held(epoch, true),
-            Step::Drop { .. } => self.mine = None,
-            Step::Yield { .. } => {
-                self.mine = None;
-                self.is_lost = true;
-            }
-            Step::Wait(_) | Step::Watch(_) => (),
-        }
+        self.moves.reserve_exact(1);
+        self.moves.push(Move { at: now, to: to.clone(), epoch, why });
     }
 
     /// Whether somebody else could take it over now.
     pub(super) fn has_heir(&self, peers: &BTreeMap<Station, Peer>) -> bool {
-        let mut order = self.candidacy.iter().flat_map(|candidacy| &candidacy.order);
-        order.any(|station| peers.get(station).is_some_and(Peer::is_able))
+        let mut order = self.candidacy.iter().flat_map(|candidacy| candidacy.order.iter());
+        order.any(|candidate| peers.get(&candidate.station).is_some_and(Peer::is_able))
     }
 }

@@ -9,7 +9,7 @@
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 
-use super::message::{Changes, Claim, Position, State};
+use super::message::{Changes, Claim, Link, Position, State};
 
 /// Ended claims that are remembered for peers that do not acknowledge. When there are more, the
 /// oldest are forgotten, and such a peer gets a whole set when it is back.
@@ -24,6 +24,9 @@ pub(super) struct Book {
     ended: BTreeMap<u64, IpAddr>,
     version: u64,
     floor: u64,
+    links: Vec<Link>,
+    /// Version of the last change of the links.
+    links_version: u64,
 }
 
 struct Entry {
@@ -41,6 +44,8 @@ impl Book {
             ended: BTreeMap::new(),
             version: 0,
             floor: 0,
+            links: Vec::new(),
+            links_version: 0,
         }
     }
 
@@ -54,9 +59,29 @@ impl Book {
         self.incarnation
     }
 
-    /// Continues as a later life; the claims stay.
+    /// Continues as a later life, which everybody is to learn of; the claims stay.
     pub(super) fn outlive(&mut self, incarnation: u64) {
         self.incarnation = self.incarnation.max(incarnation.saturating_add(1));
+        self.touch();
+    }
+
+    pub(super) fn links(&self) -> &[Link] {
+        &self.links
+    }
+
+    /// Writes down where I am on the LAN.
+    pub(super) fn set_links(&mut self, links: Vec<Link>) {
+        if self.links != links {
+            self.links = links;
+            self.version += 1;
+            self.links_version = self.version;
+        }
+    }
+
+    /// The links, if they are among the changes.
+    pub(super) fn links_in(&self, changes: &Changes) -> Option<Vec<Link>> {
+        let are_in = changes.after < self.links_version && self.links_version <= changes.upto;
+        are_in.then(|| self.links.clone())
     }
 
     /// Makes a new version without a change of a claim, so that flags are repeated until they are
@@ -65,12 +90,17 @@ impl Book {
         self.version += 1;
     }
 
+    /// Whether there is anything to [`Book::forget`].
+    pub(super) fn has_ended(&self) -> bool {
+        !self.ended.is_empty()
+    }
+
     /// Writes down what became of my claim.
     pub(super) fn set(&mut self, address: IpAddr, epoch: u64, state: State) {
         self.version += 1;
         let version = self.version;
         let is_ended = match state {
-            State::Held | State::Released => false,
+            State::Held | State::Released | State::StandingIn { .. } => false,
             State::Yielded { .. } | State::Dropped => true,
         };
         if let Some(old) = self.entries.insert(address, Entry { epoch, state, version }) {

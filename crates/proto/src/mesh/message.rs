@@ -1,40 +1,54 @@
 //! The heartbeat: the only message of the mesh, one to a datagram.
 //!
 //! ```text
-//! "ferr"  major  minor  flags  name  incarnation  number  interval  ack  version  [changes]
-//!    4      1      1      1    1+n        8          8        2      24     8
-//! changes:  base  after  upto  count  claim*
+//! "ferr" version flags name incarnation number interval wish rank ack base known version part*
+//!   4      1      1    1+n      8         8       2      2    1    8    8     8      8
+//! part:     kind  length  body
+//!            1      2    length
+//! changes:  base  after  upto  count  claim*                                     kind 1
 //!             8     8      8     2
 //! claim:    family  address  epoch  state  [name]
-//!              1     4 or 16   8      1     1+n
+//!              1    4 or 16    8      1     1+n
+//! links:    count  (MAC  count  (family  address)*)*                             kind 2
+//!             1      6     1       1     4 or 16
 //! ```
 //!
-//! All numbers are in network order. A higher minor version may append fields, which are ignored
-//! here; a change of any other kind needs a higher major version.
+//! All numbers are in network order. Parts of a kind that is not known here are passed over, and so
+//! is what follows in a part that is, so a later version may add either. A change of any other kind
+//! needs another version byte.
+
+mod parts;
 
 use std::fmt;
-use std::net::IpAddr;
 use std::time::Duration;
 
-use super::Station;
+use super::{Station, seal};
 use crate::wire::{Reader, Truncated, sized};
 
-/// The longest datagram: what passes a tunnel over Ethernet without being cut to pieces.
-pub const MAX_DATAGRAM: usize = 1400;
+pub use parts::{Changes, Claim, Link, Position, State};
+
+/// The longest datagram, so that it is never cut to pieces once it is sealed: losing one piece would
+/// lose all, and firewalls drop pieces. Every link that carries IPv6 passes 1280 bytes, also within
+/// tunnels.
+pub const MAX_DATAGRAM: usize = LEAST_MTU - HEADERS - seal::OVERHEAD;
+
+/// What every link passes (RFC 8200 section 5).
+const LEAST_MTU: usize = 1280;
+
+/// The headers of IPv6 and UDP; those of IPv4 are shorter.
+const HEADERS: usize = 40 + 8;
 
 /// The slowest interval a peer may declare. It bounds how long a dead peer can seem alive.
 pub const MAX_INTERVAL: Duration = Duration::from_secs(10);
 
 const MAGIC: [u8; 4] = *b"ferr";
-const MAJOR: u8 = 1;
-const MINOR: u8 = 0;
+const VERSION: u8 = 1;
 
-const STARTING: u8 = 0x01;
-const LEAVING: u8 = 0x02;
-const HAS_CHANGES: u8 = 0x04;
+const CHANGES: u8 = 1;
+const LINKS: u8 = 2;
 
-/// Bytes of a message besides the sender's name and the claims.
-const FIXED: usize = 4 + 3 + 1 + 8 + 8 + 2 + 24 + 8 + 26;
+/// Bytes of a message besides the sender's name, its links and its claims.
+const FIXED: usize = 4 + 2 + 1 + 16 + 5 + 24 + 8 + (3 + 26) + 3;
 
 /// What a speaker tells one peer.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -47,67 +61,65 @@ pub struct Message {
     pub number: u64,
     /// How often the sender speaks to this peer, in whole milliseconds, at most [`MAX_INTERVAL`].
     pub interval: Duration,
-    /// The sender does not know enough yet to claim anything.
-    pub is_starting: bool,
-    /// The sender is about to stop and wants others to take what it holds.
-    pub is_leaving: bool,
+    /// How the sender wishes to be spoken to.
+    pub wish: Wish,
+    /// Where the sender is in its life.
+    pub flags: Flags,
     /// What the sender knows of the receiver's claims.
     pub ack: Position,
     /// Where the sender's own claims stand.
     pub version: u64,
+    /// Where the sender is on the LAN; only with changes, and counted as one of them.
+    pub links: Option<Vec<Link>>,
     /// Some of the sender's claims.
     pub changes: Option<Changes>,
 }
 
-/// How far somebody has followed another speaker's claims.
+/// How often a speaker wishes to hear a peer.
+#[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
+pub struct Wish {
+    /// In whole milliseconds, at most [`MAX_INTERVAL`].
+    pub interval: Duration,
+    /// How much depends on it, zero the most: who takes over after the peer, the first heir first.
+    /// A peer that cannot give everybody what is wished for looks at this.
+    pub rank: u8,
+}
+
+/// What a speaker says of itself.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
-pub struct Position {
-    /// The life of the speaker that claims.
-    pub incarnation: u64,
-    /// Which whole set the reader started from, as [`Changes::base`] named it.
-    pub base: u64,
-    /// All that changed up to here is known.
-    pub version: u64,
+pub struct Flags {
+    /// It does not know enough yet to claim anything.
+    pub is_starting: bool,
+    /// It is about to stop, and to come back.
+    pub is_restarting: bool,
+    /// It is about to stop and wants others to take what it holds.
+    pub is_leaving: bool,
+    /// It hears nothing from the LAN.
+    pub is_deaf: bool,
 }
 
-/// The claims of the sender that last changed after one version, up to another.
-#[derive(Clone, Debug, Eq, PartialEq)]
-pub struct Changes {
-    /// Names the whole set that this continues.
-    pub base: u64,
-    /// Only a reader who knows at least this much may apply the changes. Zero: a whole set starts.
-    pub after: u64,
-    /// What the reader then knows.
-    pub upto: u64,
-    /// The claims, in the order in which they changed.
-    pub claims: Vec<Claim>,
-}
+impl Flags {
+    const STARTING: u8 = 0x01;
+    const RESTARTING: u8 = 0x02;
+    const LEAVING: u8 = 0x04;
+    const DEAF: u8 = 0x08;
 
-/// What a speaker says about one address.
-#[derive(Clone, Debug, Eq, PartialEq)]
-pub struct Claim {
-    /// The address.
-    pub address: IpAddr,
-    /// The epoch of the sender's claim; of the winner's if the sender yielded.
-    pub epoch: u64,
-    /// What became of the claim.
-    pub state: State,
-}
+    fn of(bits: u8) -> Self {
+        Self {
+            is_starting: bits & Self::STARTING != 0,
+            is_restarting: bits & Self::RESTARTING != 0,
+            is_leaving: bits & Self::LEAVING != 0,
+            is_deaf: bits & Self::DEAF != 0,
+        }
+    }
 
-/// What became of a claim.
-#[derive(Clone, Debug, Eq, PartialEq)]
-pub enum State {
-    /// The sender holds the address.
-    Held,
-    /// The sender still answers, and somebody else should take over.
-    Released,
-    /// The sender heard a newer claim and stopped.
-    Yielded {
-        /// Whose claim that was.
-        to: Station,
-    },
-    /// The sender stopped because the address is no longer to be announced.
-    Dropped,
+    fn bits(self) -> u8 {
+        let flag = |is_set: bool, bit: u8| if is_set { bit } else { 0 };
+        flag(self.is_starting, Self::STARTING)
+            | flag(self.is_restarting, Self::RESTARTING)
+            | flag(self.is_leaving, Self::LEAVING)
+            | flag(self.is_deaf, Self::DEAF)
+    }
 }
 
 /// A reason to drop a datagram without an answer.
@@ -125,11 +137,9 @@ pub enum Malformed {
     State,
     /// Longer than [`MAX_DATAGRAM`].
     TooLong,
-    /// Bytes behind the end.
-    Trailing,
     /// It ends in the middle of a field.
     Truncated,
-    /// Another major version.
+    /// Another version.
     Version,
     /// Changes that end before they begin, or after the version they lead to.
     Versions,
@@ -145,7 +155,6 @@ impl Malformed {
             Self::Name => "name",
             Self::State => "claim_state",
             Self::TooLong => "too_long",
-            Self::Trailing => "trailing_bytes",
             Self::Truncated => "truncated",
             Self::Version => "version",
             Self::Versions => "contradicting_versions",
@@ -157,14 +166,13 @@ impl fmt::Display for Malformed {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Family => "an address is neither IPv4 nor IPv6",
-            Self::Interval => "the declared interval is zero or too long",
+            Self::Interval => "a declared or wished interval is zero or too long",
             Self::Magic => "it is not a message of the mesh",
             Self::Name => "a station's name is empty, too long or not UTF-8",
             Self::State => "a claim is in a state that does not exist",
             Self::TooLong => "it is longer than a message may be",
-            Self::Trailing => "bytes follow the end of the message",
             Self::Truncated => "it ends in the middle of a field",
-            Self::Version => "it has another major version",
+            Self::Version => "it is of another version",
             Self::Versions => "its changes end before they begin or after the version they lead to",
         })
     }
@@ -179,9 +187,9 @@ impl From<Truncated> for Malformed {
 }
 
 impl Message {
-    /// Bytes that are left for claims in a message from `from`.
-    pub fn room(from: &Station) -> usize {
-        MAX_DATAGRAM - FIXED - from.as_str().len()
+    /// Bytes that are left for claims in a message from `from` that has these links.
+    pub fn room(from: &Station, links: &[Link]) -> usize {
+        MAX_DATAGRAM - FIXED - from.as_str().len() - parts::links_len(links)
     }
 
     /// Parses one UDP payload.
@@ -197,42 +205,31 @@ impl Message {
         if reader.array()? != MAGIC {
             return Err(Malformed::Magic);
         }
-        if reader.u8()? != MAJOR {
+        if reader.u8()? != VERSION {
             return Err(Malformed::Version);
         }
-        let minor = reader.u8()?;
-        let flags = reader.u8()?;
-        let from = station(&mut reader)?;
-        let incarnation = u64(&mut reader)?;
-        let number = u64(&mut reader)?;
-        let interval = Duration::from_millis(reader.u16()?.into());
-        if interval.is_zero() || interval > MAX_INTERVAL {
-            return Err(Malformed::Interval);
+        let flags = Flags::of(reader.u8()?);
+        let from = parts::station(&mut reader)?;
+        let incarnation = parts::u64(&mut reader)?;
+        let number = parts::u64(&mut reader)?;
+        let interval = interval(&mut reader)?;
+        let wish = Wish { interval: self::interval(&mut reader)?, rank: reader.u8()? };
+        let ack = Position::decode(&mut reader)?;
+        let version = parts::u64(&mut reader)?;
+        let (mut links, mut changes) = (None, None);
+        while !reader.is_empty() {
+            let kind = reader.u8()?;
+            let length = reader.u16()?;
+            let mut body = reader.sub(length.into())?;
+            match kind {
+                CHANGES => changes = Some(Changes::decode(&mut body, version)?),
+                LINKS => links = Some(parts::links(&mut body)?),
+                _ => (),
+            }
         }
-        let ack = Position {
-            incarnation: u64(&mut reader)?,
-            base: u64(&mut reader)?,
-            version: u64(&mut reader)?,
-        };
-        let version = u64(&mut reader)?;
-        let changes = match flags & HAS_CHANGES {
-            0 => None,
-            _ => Some(Changes::decode(&mut reader, version)?),
-        };
-        if minor == MINOR && !reader.is_empty() {
-            return Err(Malformed::Trailing);
-        }
-        Ok(Self {
-            from,
-            incarnation,
-            number,
-            interval,
-            is_starting: flags & STARTING != 0,
-            is_leaving: flags & LEAVING != 0,
-            ack,
-            version,
-            changes,
-        })
+        let known =
+            Self { from, incarnation, number, interval, wish, flags, ack, version, links, changes };
+        Ok(known)
     }
 
     /// The bytes of this message: at most [`MAX_DATAGRAM`] if the claims fit into
@@ -240,136 +237,71 @@ impl Message {
     pub fn encode(&self) -> Vec<u8> {
         let mut out = Vec::with_capacity(128);
         out.extend(MAGIC);
-        out.extend([MAJOR, MINOR]);
-        let flag = |is_set: bool, bit: u8| if is_set { bit } else { 0 };
-        out.push(
-            flag(self.is_starting, STARTING)
-                | flag(self.is_leaving, LEAVING)
-                | flag(self.changes.is_some(), HAS_CHANGES),
-        );
+        out.extend([VERSION, self.flags.bits()]);
         sized(&mut out, |out| out.extend(self.from.as_str().bytes()));
         out.extend(self.incarnation.to_be_bytes());
         out.extend(self.number.to_be_bytes());
-        let interval = u16::try_from(self.interval.as_millis()).unwrap_or(u16::MAX);
-        out.extend(interval.to_be_bytes());
+        out.extend(millis(self.interval));
+        out.extend(millis(self.wish.interval));
+        out.push(self.wish.rank);
         for field in [self.ack.incarnation, self.ack.base, self.ack.version, self.version] {
             out.extend(field.to_be_bytes());
         }
         if let Some(changes) = &self.changes {
-            changes.encode(&mut out);
+            part(&mut out, CHANGES, |out| changes.encode(out));
+        }
+        if let Some(links) = &self.links {
+            part(&mut out, LINKS, |out| parts::encode_links(links, out));
         }
         out
     }
 }
 
-impl Changes {
-    fn decode(reader: &mut Reader<'_>, version: u64) -> Result<Self, Malformed> {
-        let [base, after, upto] = [u64(reader)?, u64(reader)?, u64(reader)?];
-        if after > upto || upto > version {
-            return Err(Malformed::Versions);
-        }
-        // The count is a promise: what is missing is noticed, and nothing is reserved for it.
-        let count = reader.u16()?;
-        let claims = (0..count).map(|_| Claim::decode(reader)).collect::<Result<_, _>>()?;
-        Ok(Self { base, after, upto, claims })
-    }
-
-    fn encode(&self, out: &mut Vec<u8>) {
-        for field in [self.base, self.after, self.upto] {
-            out.extend(field.to_be_bytes());
-        }
-        let count = u16::try_from(self.claims.len()).unwrap_or(u16::MAX);
-        out.extend(count.to_be_bytes());
-        for claim in self.claims.iter().take(count.into()) {
-            claim.encode(out);
-        }
+fn interval(reader: &mut Reader<'_>) -> Result<Duration, Malformed> {
+    let interval = Duration::from_millis(reader.u16()?.into());
+    match interval.is_zero() || interval > MAX_INTERVAL {
+        true => Err(Malformed::Interval),
+        false => Ok(interval),
     }
 }
 
-impl Claim {
-    /// Bytes that the claim takes up in a message.
-    pub fn encoded_len(&self) -> usize {
-        let address = match self.address {
-            IpAddr::V4(_) => 4,
-            IpAddr::V6(_) => 16,
-        };
-        let name = match &self.state {
-            State::Yielded { to } => 1 + to.as_str().len(),
-            State::Held | State::Released | State::Dropped => 0,
-        };
-        1 + address + 8 + 1 + name
-    }
-
-    fn decode(reader: &mut Reader<'_>) -> Result<Self, Malformed> {
-        let address = match reader.u8()? {
-            4 => IpAddr::from(reader.array::<4>()?),
-            6 => IpAddr::from(reader.array::<16>()?),
-            _ => return Err(Malformed::Family),
-        };
-        let epoch = u64(reader)?;
-        let state = match reader.u8()? {
-            0 => State::Held,
-            1 => State::Released,
-            2 => State::Yielded { to: station(reader)? },
-            3 => State::Dropped,
-            _ => return Err(Malformed::State),
-        };
-        Ok(Self { address, epoch, state })
-    }
-
-    fn encode(&self, out: &mut Vec<u8>) {
-        match self.address {
-            IpAddr::V4(v4) => {
-                out.push(4);
-                out.extend(v4.octets());
-            }
-            IpAddr::V6(v6) => {
-                out.push(6);
-                out.extend(v6.octets());
-            }
-        }
-        out.extend(self.epoch.to_be_bytes());
-        match &self.state {
-            State::Held => out.push(0),
-            State::Released => out.push(1),
-            State::Yielded { to } => {
-                out.push(2);
-                sized(out, |out| out.extend(to.as_str().bytes()));
-            }
-            State::Dropped => out.push(3),
-        }
-    }
+fn millis(interval: Duration) -> [u8; 2] {
+    u16::try_from(interval.as_millis()).unwrap_or(u16::MAX).to_be_bytes()
 }
 
-fn u64(reader: &mut Reader<'_>) -> Result<u64, Truncated> {
-    reader.array().map(u64::from_be_bytes)
-}
-
-fn station(reader: &mut Reader<'_>) -> Result<Station, Malformed> {
-    let len = reader.u8()?;
-    let Reader(bytes) = reader.sub(len.into())?;
-    let name = str::from_utf8(bytes).map_err(|_| Malformed::Name)?;
-    Station::new(name).map_err(|_| Malformed::Name)
+/// Writes a part. A body longer than its length can say is cut short; none of ours is.
+fn part(out: &mut Vec<u8>, kind: u8, body: impl FnOnce(&mut Vec<u8>)) {
+    out.extend([kind, 0, 0]);
+    let start = out.len();
+    body(out);
+    let length = u16::try_from(out.len() - start).unwrap_or(u16::MAX);
+    out.truncate(start + usize::from(length));
+    out[start - 2..start].copy_from_slice(&length.to_be_bytes());
 }
 
 #[cfg(test)]
 mod tests {
+    use std::net::IpAddr;
+
     use proptest::prelude::*;
 
     use super::*;
+    use crate::l2::Mac;
 
     #[rustfmt::skip]
     const BYTES: &[u8] = &[
-        b'f', b'e', b'r', b'r', 1, 0,      // version 1.0
-        0x05,                              // starting, with changes
+        b'f', b'e', b'r', b'r', 1,         // version 1
+        0x01,                              // starting
         1, b'a',                           // from a
         0, 0, 0, 0, 0, 0, 0, 7,            // incarnation
         0, 0, 0, 0, 0, 0, 0, 9,            // number
         0, 100,                            // every 100 ms
+        0, 50, 2,                          // wishes 50 ms, as the third heir
         0, 0, 0, 0, 0, 0, 0, 3,            // I know your incarnation 3,
         0, 0, 0, 0, 0, 0, 0, 0,            // from its beginning,
         0, 0, 0, 0, 0, 0, 0, 5,            // up to version 5
         0, 0, 0, 0, 0, 0, 0, 4,            // mine is version 4
+        1, 0, 56,                          // changes, 56 bytes
         0, 0, 0, 0, 0, 0, 0, 0,            // no whole set but the first
         0, 0, 0, 0, 0, 0, 0, 2,            // changes after 2
         0, 0, 0, 0, 0, 0, 0, 4,            // up to 4
@@ -380,6 +312,10 @@ mod tests {
         4, 192, 0, 2, 2,                   // the second
         0, 0, 0, 0, 0, 0, 0, 2,            // in epoch 2
         2, 1, b'b',                        // was yielded to b
+        2, 0, 13,                          // links, 13 bytes
+        1,                                 // one
+        2, 0, 0, 0, 0, 5,                  // with this Ethernet address
+        1, 4, 10, 0, 0, 5,                 // and one other
     ];
 
     fn message() -> Message {
@@ -391,8 +327,12 @@ mod tests {
             incarnation: 7,
             number: 9,
             interval: Duration::from_millis(100),
-            is_starting: true,
-            is_leaving: false,
+            wish: Wish { interval: Duration::from_millis(50), rank: 2 },
+            flags: Flags { is_starting: true, ..Flags::default() },
+            links: Some(vec![Link {
+                mac: Mac([2, 0, 0, 0, 0, 5]),
+                addresses: vec!["10.0.0.5".parse().unwrap()],
+            }]),
             ack: Position { incarnation: 3, base: 0, version: 5 },
             version: 4,
             changes: Some(Changes {
@@ -420,23 +360,24 @@ mod tests {
             bytes[at] = byte;
             bytes
         };
-        let longer = |extra: usize| [BYTES, &vec![0; extra]].concat();
+        let longer = [BYTES, &vec![0; MAX_DATAGRAM]].concat();
         let cases = [
             ("cut short", BYTES[..BYTES.len() - 1].to_vec(), Malformed::Truncated),
             ("empty", vec![], Malformed::Truncated),
-            ("longer than any message", longer(MAX_DATAGRAM), Malformed::TooLong),
-            ("one byte too many", longer(1), Malformed::Trailing),
+            ("longer than any message", longer, Malformed::TooLong),
+            ("half a part", [BYTES, &[9, 0]].concat(), Malformed::Truncated),
             ("another protocol", with(0, b'F'), Malformed::Magic),
-            ("the next major version", with(4, 2), Malformed::Version),
-            ("no name", with(7, 0), Malformed::Name),
-            ("a name that is not UTF-8", with(8, 0xff), Malformed::Name),
-            ("an interval of zero", with(26, 0), Malformed::Interval),
-            ("an interval of 16 s", with(25, 0x40), Malformed::Interval),
-            ("changes that go back", with(74, 5), Malformed::Versions),
-            ("changes beyond the version", with(82, 5), Malformed::Versions),
-            ("more claims promised", with(84, 3), Malformed::Truncated),
-            ("IPv5", with(85, 5), Malformed::Family),
-            ("a fifth state", with(98, 4), Malformed::State),
+            ("the next version", with(4, 2), Malformed::Version),
+            ("no name", with(6, 0), Malformed::Name),
+            ("a name that is not UTF-8", with(7, 0xff), Malformed::Name),
+            ("an interval of zero", with(25, 0), Malformed::Interval),
+            ("an interval of 16 s", with(24, 0x40), Malformed::Interval),
+            ("a wish of 16 s", with(26, 0x40), Malformed::Interval),
+            ("changes that go back", with(79, 5), Malformed::Versions),
+            ("changes beyond the version", with(87, 5), Malformed::Versions),
+            ("more claims promised", with(89, 3), Malformed::Truncated),
+            ("IPv5", with(90, 5), Malformed::Family),
+            ("a sixth state", with(103, 5), Malformed::State),
         ];
         for (name, bytes, want) in cases {
             assert_eq!(Message::decode(&bytes), Err(want), "{name}");
@@ -444,29 +385,28 @@ mod tests {
     }
 
     #[test]
-    fn what_a_higher_minor_version_appends_is_passed_over() {
-        let mut bytes = [BYTES, b"news"].concat();
-        bytes[5] = 1;
-        assert_eq!(Message::decode(&bytes), Ok(message()));
+    fn what_a_later_version_adds_is_passed_over() {
+        let added = [BYTES, &[9, 0, 4], b"news"].concat();
+        assert_eq!(Message::decode(&added), Ok(message()), "a part");
+        let mut longer = [BYTES, b"news"].concat();
+        longer[BYTES.len() - 14] += 4;
+        assert_eq!(Message::decode(&longer), Ok(message()), "the end of a part");
     }
 
     #[test]
-    fn three_claims_fit_whatever_the_names() {
+    fn a_message_is_as_long_as_its_room_says() {
         let longest = Station::new(&"x".repeat(Station::MAX_LEN)).unwrap();
-        let claim = Claim {
-            address: "2001:db8::1".parse().unwrap(),
-            epoch: 1,
-            state: State::Yielded { to: longest.clone() },
-        };
-        assert!(Message::room(&longest) >= 3 * claim.encoded_len());
+        let address = "2001:db8::1".parse().unwrap();
+        let state = State::Yielded { to: longest.clone() };
+        let claim = Claim { address, epoch: 1, state };
+        let links = vec![Link { mac: Mac::BROADCAST, addresses: vec![address; 4] }; 4];
+        let room = Message::room(&longest, &links);
+        assert!(room >= claim.encoded_len(), "whatever the names, a claim fits");
 
-        let claims = vec![claim; 3];
-        let changes = Some(Changes { base: 0, after: 0, upto: 4, claims });
-        let message = Message { from: longest.clone(), changes, ..message() };
-        let used = FIXED
-            + Station::MAX_LEN
-            + 3 * message.changes.as_ref().unwrap().claims[0].encoded_len();
-        assert_eq!(message.encode().len(), used, "the sizes are those of the encoder");
+        let changes = Some(Changes { base: 0, after: 0, upto: 4, claims: vec![claim.clone()] });
+        let message = Message { from: longest, changes, links: Some(links), ..message() };
+        let used = message.encode().len() - claim.encoded_len();
+        assert_eq!(used + room, MAX_DATAGRAM);
     }
 
     fn any_station() -> impl Strategy<Value = Station> {
@@ -479,6 +419,7 @@ mod tests {
             Just(State::Released),
             Just(State::Dropped),
             any_station().prop_map(|to| State::Yielded { to }),
+            any_station().prop_map(|holder| State::StandingIn { holder }),
         ];
         (any::<IpAddr>(), any::<u64>(), state).prop_map(|(address, epoch, state)| Claim {
             address,
@@ -498,19 +439,26 @@ mod tests {
         prop_oneof![any::<u64>().prop_map(|version| (version, None)), changes]
     }
 
+    fn any_links() -> impl Strategy<Value = Option<Vec<Link>>> {
+        let link = (any::<[u8; 6]>(), prop::collection::vec(any::<IpAddr>(), 0..3));
+        let link = link.prop_map(|(mac, addresses)| Link { mac: Mac(mac), addresses });
+        prop::option::of(prop::collection::vec(link, 0..3))
+    }
+
     fn any_message() -> impl Strategy<Value = Message> {
         let numbers = any::<[u64; 5]>();
-        let flags = any::<[bool; 2]>();
-        (any_station(), numbers, 1..=10_000_u64, flags, any_changes()).prop_map(
-            |(from, numbers, interval, [is_starting, is_leaving], (version, changes))| {
+        let times = (1..=10_000_u64, 1..=10_000_u64, any::<u8>());
+        (any_station(), numbers, times, 0..16_u8, any_links(), any_changes()).prop_map(
+            |(from, numbers, (interval, wish, rank), flags, links, (version, changes))| {
                 let [incarnation, number, of, base, known] = numbers;
                 Message {
                     from,
                     incarnation,
                     number,
                     interval: Duration::from_millis(interval),
-                    is_starting,
-                    is_leaving,
+                    wish: Wish { interval: Duration::from_millis(wish), rank },
+                    flags: Flags::of(flags),
+                    links,
                     ack: Position { incarnation: of, base, version: known },
                     version,
                     changes,
@@ -543,7 +491,7 @@ mod tests {
             }
             bytes.truncate(keep.index(bytes.len() + 1));
             if let Ok(read) = Message::decode(&bytes) {
-                // Only a higher minor version may carry more than we write.
+                // Only a later version carries more than we write.
                 prop_assert!(read.encode().len() <= bytes.len());
             }
         }

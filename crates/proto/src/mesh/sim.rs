@@ -1,19 +1,31 @@
-//! Speakers on a virtual clock, joined by a mesh that delays, loses and cuts.
+//! Speakers on a virtual clock, joined by a mesh and a LAN that delay, lose and cut.
 //!
-//! The engines are the real ones and speak in real bytes; only the clock, the datagrams and the
-//! facts are simulated. What is measured is taken from their outputs: how long an address went
-//! unanswered, how long it was in two hands, how often it moved.
+//! The engines are the real ones and speak in real bytes; only the clock, the wires, the facts and
+//! the clients are simulated. What is measured is taken from outside: how long an address went
+//! unanswered, how long it was in two hands, how often it moved, what its clients noticed.
 
+mod faults;
+mod lan;
+mod reference;
+mod rules;
+mod scale;
 mod scenarios;
+mod tally;
 mod weather;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::net::IpAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::Station;
-use super::ownership::{Candidacy, Input, Output, Ownership, Why};
+use super::message::Message;
+use super::ownership::{Candidacy, Candidate, Input, Output, Ownership, Policy};
+use super::ownership::{Settings, Why};
+use crate::l2::Mac;
 use crate::time::Instant;
+use lan::{Lan, Wire};
+use tally::Tally;
 
 pub(super) fn ms(millis: u64) -> Duration {
     Duration::from_millis(millis)
@@ -28,15 +40,27 @@ pub(super) fn address(number: u32) -> IpAddr {
     IpAddr::from((0x0a00_0000 + number).to_be_bytes())
 }
 
-/// Who may hold each address, by number of the node.
-pub(super) type Facts = BTreeMap<IpAddr, Vec<usize>>;
+/// Who may hold an address, by number of the node, and which scores they have.
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
+pub(super) struct Fact {
+    pub(super) order: Vec<usize>,
+    pub(super) scores: BTreeMap<usize, i64>,
+    pub(super) policy: Policy,
+}
+
+impl Fact {
+    pub(super) fn of(order: &[usize]) -> Self {
+        Self { order: order.to_vec(), ..Self::default() }
+    }
+}
+
+pub(super) type Facts = BTreeMap<IpAddr, Fact>;
 
 /// The facts for one address.
 pub(super) fn only(order: &[usize]) -> Facts {
-    [(address(0), order.to_vec())].into()
+    [(address(0), Fact::of(order))].into()
 }
 
-#[derive(Default)]
 struct Node {
     engine: Option<Ownership>,
     /// When the engine asked to be woken.
@@ -44,57 +68,33 @@ struct Node {
     is_unfit: bool,
     facts: Option<Facts>,
     news: VecDeque<(Instant, Facts)>,
+    /// The node has power; its speaker may be gone.
+    is_up: bool,
+    can_hear: bool,
+    can_speak: bool,
+    /// For whom its speaker answers.
+    standing_in: BTreeMap<IpAddr, Mac>,
+    /// Its interface has no carrier.
+    is_unplugged: bool,
+    /// Its wall clock, in microseconds at the start of time.
+    clock: u64,
+    /// A stopped speaker that comes back then, by itself.
+    returns_at: Option<Instant>,
 }
 
-/// What was seen of one address.
-#[derive(Clone, Debug, Default)]
-pub(super) struct Tally {
-    pub(super) hands: BTreeSet<usize>,
-    since: Duration,
-    was_held: bool,
-    /// The longest time without an answer, after the first.
-    pub(super) unanswered: Duration,
-    /// The longest time in two hands.
-    pub(super) doubled: Duration,
-    /// The longest time in two hands while the mesh was whole.
-    pub(super) doubled_when_whole: Duration,
-    /// Claims, the first one included.
-    pub(super) claims: Vec<(usize, u64, Why)>,
+/// What is under way.
+enum Flight {
+    Datagram { from: usize, to: usize, bytes: Vec<u8> },
+    Frame { to: usize, wire: Wire },
 }
-
-impl Tally {
-    /// Closes the period that ends now.
-    fn close(&mut self, now: Instant, is_whole: bool) {
-        let lasted = now.since_start() - self.since;
-        if self.hands.is_empty() && self.was_held {
-            self.unanswered = self.unanswered.max(lasted);
-        }
-        if self.hands.len() > 1 {
-            self.doubled = self.doubled.max(lasted);
-        }
-        if self.hands.len() > 1 && is_whole {
-            self.doubled_when_whole = self.doubled_when_whole.max(lasted);
-        }
-    }
-
-    fn change(&mut self, now: Instant, is_whole: bool, change: impl FnOnce(&mut BTreeSet<usize>)) {
-        self.close(now, is_whole);
-        let (was_empty, was_double) = (self.hands.is_empty(), self.hands.len() > 1);
-        change(&mut self.hands);
-        self.was_held |= !self.hands.is_empty();
-        if (was_empty, was_double) != (self.hands.is_empty(), self.hands.len() > 1) {
-            self.since = now.since_start();
-        }
-    }
-}
-
-/// A datagram under way: from, to, bytes.
-type Flight = (usize, usize, Vec<u8>);
 
 pub(super) struct Cluster {
     pub(super) now: Instant,
+    /// Of each node, taken when its speaker starts.
+    pub(super) settings: Vec<Settings>,
     nodes: Vec<Node>,
     names: Vec<Station>,
+    numbers: BTreeMap<Station, usize>,
     flights: BTreeMap<(Instant, u64), Flight>,
     flown: u64,
     last_arrival: BTreeMap<(usize, usize), Instant>,
@@ -103,19 +103,45 @@ pub(super) struct Cluster {
     loss_percent: u64,
     dice: u64,
     tallies: BTreeMap<IpAddr, Tally>,
+    /// The addresses that each node knows of; none: all.
+    known: Vec<BTreeSet<IpAddr>>,
+    /// When engines asked to be woken.
+    wakes: BTreeSet<(Instant, usize)>,
+    lan: Lan,
     /// The longest datagram, and all bytes of all of them.
     pub(super) longest: usize,
     pub(super) bytes: usize,
+    /// Datagrams of each node.
+    pub(super) sent: Vec<u64>,
     pub(super) announced: Vec<(usize, IpAddr)>,
+    pub(super) conflicts: Vec<(usize, IpAddr)>,
+    remembered: BTreeMap<IpAddr, usize>,
 }
 
 impl Cluster {
     /// Nodes that were never started.
     pub(super) fn new(size: usize) -> Self {
+        let node = |_| Node {
+            engine: None,
+            due: None,
+            is_unfit: false,
+            facts: None,
+            news: VecDeque::new(),
+            is_up: false,
+            can_hear: true,
+            can_speak: true,
+            standing_in: BTreeMap::new(),
+            is_unplugged: false,
+            clock: 1_000_000_000,
+            returns_at: None,
+        };
+        let names: Vec<_> = (0..size).map(station).collect();
         Self {
             now: Instant::START,
-            nodes: (0..size).map(|_| Node::default()).collect(),
-            names: (0..size).map(station).collect(),
+            settings: vec![Settings::DEFAULT; size],
+            nodes: (0..size).map(node).collect(),
+            numbers: names.iter().cloned().zip(0..).collect(),
+            names,
             flights: BTreeMap::new(),
             flown: 0,
             last_arrival: BTreeMap::new(),
@@ -123,22 +149,31 @@ impl Cluster {
             loss_percent: 0,
             dice: 0x9e37_79b9_7f4a_7c15,
             tallies: BTreeMap::new(),
+            known: vec![BTreeSet::new(); size],
+            wakes: BTreeSet::new(),
+            lan: Lan::new(size),
             longest: 0,
             bytes: 0,
+            sent: vec![0; size],
             announced: Vec::new(),
+            conflicts: Vec::new(),
+            remembered: BTreeMap::new(),
         }
     }
 
     /// Nodes that were started together, know `facts`, and have settled.
     pub(super) fn up(size: usize, facts: &Facts) -> Self {
-        let mut cluster = Self::new(size);
-        for index in 0..size {
-            cluster.start(index);
+        Self::new(size).settled(facts)
+    }
+
+    pub(super) fn settled(mut self, facts: &Facts) -> Self {
+        for index in 0..self.size() {
+            self.start(index);
         }
-        cluster.tell(facts, |_| Duration::ZERO);
-        cluster.run_for(Duration::from_secs(2));
-        cluster.forget_the_past();
-        cluster
+        self.tell(facts, |_| Duration::ZERO);
+        self.run_for(Duration::from_secs(4));
+        self.forget_the_past();
+        self
     }
 
     pub(super) fn seeded(self, seed: u64) -> Self {
@@ -159,31 +194,66 @@ impl Cluster {
         self.nodes.len()
     }
 
+    /// Whether the speaker runs.
     pub(super) fn is_up(&self, index: usize) -> bool {
         self.nodes[index].engine.is_some()
     }
 
     pub(super) fn start(&mut self, index: usize) {
-        // As the driver does it, from the clock, which never started at zero.
-        let micros = u64::try_from(self.now.since_start().as_micros()).unwrap();
-        self.start_with_incarnation(index, 1_000_000 + micros);
-    }
-
-    pub(super) fn start_with_incarnation(&mut self, index: usize, incarnation: u64) {
-        self.nodes[index].engine = Some(Ownership::new(self.names[index].clone(), incarnation));
-        self.step(index, Input::Peers(self.names.iter().cloned().collect()));
+        self.start_without_api(index);
+        let hosts = |(number, name): (usize, &Station)| (name.clone(), vec![lan::host(number)]);
+        let peers = self.names.iter().enumerate().map(hosts).collect();
+        self.step(index, Input::Peers(peers));
+        let named = self.remembered.iter().map(|(at, holder)| (*at, self.names[*holder].clone()));
+        let remembered = named.collect();
+        self.step(index, Input::Remembered(remembered));
         self.look(index);
     }
 
+    /// Starts a speaker that knows only its own interfaces.
+    pub(super) fn start_without_api(&mut self, index: usize) {
+        // As the driver does it, from the wall clock.
+        let micros = u64::try_from(self.now.since_start().as_micros()).unwrap();
+        let incarnation = self.nodes[index].clock + micros;
+        let engine = Ownership::new(self.names[index].clone(), incarnation, self.settings[index]);
+        self.nodes[index].engine = Some(engine);
+        self.nodes[index].is_up = true;
+        self.nodes[index].returns_at = None;
+        self.step(index, Input::Own(vec![lan::link(index)]));
+        self.step(index, Input::Witnesses([lan::gateway()].into()));
+    }
+
+    /// The node loses power.
     pub(super) fn crash(&mut self, index: usize) {
+        self.kill(index);
+        self.nodes[index].is_up = false;
+    }
+
+    /// The speaker ends at once; its node goes on.
+    pub(super) fn kill(&mut self, index: usize) {
         self.nodes[index].engine = None;
-        self.nodes[index].due = None;
+        self.wake_at(index, None);
+        self.nodes[index].standing_in.clear();
         let is_whole = self.is_whole();
         for tally in self.tallies.values_mut() {
-            tally.change(self.now, is_whole, |hands| {
-                hands.remove(&index);
-            });
+            if tally.hands.contains(&index) || tally.stand_ins.contains(&index) {
+                tally.change(self.now, is_whole, |tally| {
+                    tally.hands.remove(&index);
+                    tally.stand_ins.remove(&index);
+                });
+            }
         }
+    }
+
+    /// Ends the speaker, and starts it again after a while.
+    pub(super) fn bounce(&mut self, index: usize, after: Duration) {
+        self.kill(index);
+        self.nodes[index].returns_at = Some(self.now + after);
+    }
+
+    /// The wall clock of the node is set: it was at `micros` when time began.
+    pub(super) fn set_clock(&mut self, index: usize, micros: u64) {
+        self.nodes[index].clock = micros;
     }
 
     /// Asks the speaker to leave; it is stopped as soon as it says so.
@@ -191,9 +261,37 @@ impl Cluster {
         self.step(index, Input::Leave);
     }
 
+    /// Asks the speaker to end and to come back, as SIGTERM does; it is stopped when it says so.
+    pub(super) fn restart(&mut self, index: usize) {
+        self.step(index, Input::Restart);
+    }
+
+    /// Asks the speaker to end, and starts it again after a while.
+    pub(super) fn restart_for(&mut self, index: usize, pause: Duration) {
+        self.nodes[index].returns_at = Some(self.now + ms(100) + pause);
+        self.restart(index);
+    }
+
+    /// Whether a node could answer for an address by its own facts and those of now.
+    pub(super) fn is_able(&self, index: usize, at: IpAddr) -> bool {
+        let node = &self.nodes[index];
+        let Some(facts) = &node.facts else { return false };
+        let knows = facts.get(&at).is_some_and(|fact| fact.order.contains(&index));
+        let is_last = node.news.back().is_none_or(|(_, news)| news.get(&at) == facts.get(&at));
+        node.engine.as_ref().is_some_and(|engine| !engine.has_left())
+            && knows
+            && is_last
+            && !node.is_unfit
+    }
+
     pub(super) fn set_unfit(&mut self, index: usize, is_unfit: bool) {
         self.nodes[index].is_unfit = is_unfit;
         self.look(index);
+    }
+
+    /// What the cluster's records say of who held what.
+    pub(super) fn record(&mut self, at: IpAddr, index: usize) {
+        self.remembered.insert(at, index);
     }
 
     /// Tells all nodes new facts, each after its own delay.
@@ -209,57 +307,17 @@ impl Cluster {
     fn look(&mut self, index: usize) {
         let node = &self.nodes[index];
         let Some(facts) = &node.facts else { return };
-        let candidacy = |order: &Vec<usize>| Candidacy {
-            order: order.iter().map(|index| self.names[*index].clone()).collect(),
-            is_fit: !node.is_unfit,
+        let candidate = |fact: &Fact, index: usize| {
+            let score = fact.scores.get(&index).copied().unwrap_or(0);
+            Candidate { station: self.names[index].clone(), score }
         };
-        let candidacies = facts.iter().map(|(at, order)| (*at, candidacy(order))).collect();
+        let candidacy = |fact: &Fact| Candidacy {
+            order: fact.order.iter().map(|index| candidate(fact, *index)).collect::<Arc<[_]>>(),
+            is_fit: !node.is_unfit,
+            policy: fact.policy.clone(),
+        };
+        let candidacies = facts.iter().map(|(at, fact)| (*at, candidacy(fact))).collect();
         self.step(index, Input::Candidacies(candidacies));
-    }
-
-    // What happens to the mesh.
-
-    /// Cuts both directions between every node of `some` and every other one.
-    pub(super) fn part(&mut self, some: &[usize]) {
-        self.mark();
-        for a in 0..self.size() {
-            for b in 0..self.size() {
-                if some.contains(&a) != some.contains(&b) {
-                    self.cut.insert((a, b));
-                }
-            }
-        }
-    }
-
-    pub(super) fn cut_one_way(&mut self, from: usize, to: usize) {
-        self.mark();
-        self.cut.insert((from, to));
-    }
-
-    pub(super) fn lose(&mut self, percent: u64) {
-        self.mark();
-        self.loss_percent = percent;
-    }
-
-    pub(super) fn heal(&mut self) {
-        self.mark();
-        self.cut.clear();
-        self.loss_percent = 0;
-    }
-
-    pub(super) fn is_whole(&self) -> bool {
-        self.cut.is_empty() && self.loss_percent == 0
-    }
-
-    /// Ends all periods of measurement, before the weather changes.
-    fn mark(&mut self) {
-        let is_whole = self.is_whole();
-        for tally in self.tallies.values_mut() {
-            tally.close(self.now, is_whole);
-            if tally.hands.len() > 1 {
-                tally.since = self.now.since_start();
-            }
-        }
     }
 
     // What is seen.
@@ -274,16 +332,16 @@ impl Cluster {
     /// Starts measuring anew.
     pub(super) fn forget_the_past(&mut self) {
         for tally in self.tallies.values_mut() {
-            let since = self.now.since_start();
-            *tally =
-                Tally { hands: tally.hands.clone(), since, was_held: true, ..Tally::default() };
+            tally.forget(self.now);
         }
         self.longest = 0;
         self.bytes = 0;
+        self.sent.fill(0);
         self.announced.clear();
+        self.lan.forget();
     }
 
-    /// The nodes that answer for the address.
+    /// The nodes that hold the address.
     pub(super) fn hands(&self, at: IpAddr) -> Vec<usize> {
         let answers = |index: &usize| {
             self.nodes[*index]
@@ -292,6 +350,12 @@ impl Cluster {
                 .is_some_and(|engine| engine.answering().contains(&at))
         };
         (0..self.size()).filter(answers).collect()
+    }
+
+    /// The nodes that stand in for its holder.
+    pub(super) fn stand_ins(&self, at: IpAddr) -> Vec<usize> {
+        let stands_in = |index: &usize| self.nodes[*index].standing_in.contains_key(&at);
+        (0..self.size()).filter(stands_in).collect()
     }
 
     pub(super) fn engine(&self, index: usize) -> &Ownership {
@@ -310,65 +374,132 @@ impl Cluster {
         while let Some(at) = self.next_event().filter(|at| *at <= end) {
             self.now = self.now.max(at);
             while let Some(first) = self.flights.first_entry().filter(|first| first.key().0 <= at) {
-                let (from, to, bytes) = first.remove();
-                let from = self.names[from].clone();
-                self.step(to, Input::Datagram { from, bytes });
-            }
-            for index in 0..self.size() {
-                let news = self.nodes[index].news.pop_front_if(|(due, _)| *due <= at);
-                if let Some((_, facts)) = news {
-                    self.nodes[index].facts = Some(facts);
-                    self.look(index);
-                }
-                if self.nodes[index].due.is_some_and(|due| due <= at) {
-                    self.step(index, Input::Timeout);
+                match first.remove() {
+                    Flight::Datagram { from, to, bytes } => {
+                        let from = self.names[from].clone();
+                        if self.nodes[to].can_hear {
+                            let bytes = self.without_unknown(to, bytes);
+                            self.step(to, Input::Datagram { from, bytes });
+                        }
+                    }
+                    Flight::Frame { to, wire } => self.take_frame(to, wire),
                 }
             }
+            if self.next_news().is_some_and(|due| due <= at) {
+                self.tell_what_is_due();
+            }
+            while let Some((due, index)) = self.wakes.first().copied() {
+                if due > at {
+                    break;
+                }
+                self.wakes.remove(&(due, index));
+                self.nodes[index].due = None;
+                self.step(index, Input::Timeout);
+            }
+            self.tick_lan();
         }
         self.now = end;
     }
 
+    /// Takes what a node does not know of out of a datagram to it: a thousand nodes that know of all
+    /// addresses would need too much memory.
+    fn without_unknown(&self, to: usize, bytes: Vec<u8>) -> Vec<u8> {
+        let known = &self.known[to];
+        if known.is_empty() {
+            return bytes;
+        }
+        let mut message = Message::decode(&bytes).unwrap();
+        let Some(changes) = &mut message.changes else { return bytes };
+        changes.claims.retain(|claim| known.contains(&claim.address));
+        message.encode()
+    }
+
     fn next_event(&self) -> Option<Instant> {
-        let news = |node: &Node| node.news.front().map(|(at, _)| *at);
-        let nodes = self.nodes.iter().flat_map(|node| [node.due, news(node)]).flatten();
-        nodes.chain(self.flights.keys().next().map(|(at, _)| *at)).min()
+        let wake = self.wakes.first().map(|(due, _)| *due);
+        let flight = self.flights.keys().next().map(|(at, _)| *at);
+        crate::time::earliest([wake, flight, self.next_news(), self.lan.due()])
+    }
+
+    fn next_news(&self) -> Option<Instant> {
+        let of_node = |node: &Node| [node.news.front().map(|(at, _)| *at), node.returns_at];
+        crate::time::earliest(self.nodes.iter().flat_map(of_node))
+    }
+
+    fn tell_what_is_due(&mut self) {
+        for index in 0..self.size() {
+            let news = self.nodes[index].news.pop_front_if(|(due, _)| *due <= self.now);
+            if let Some((_, facts)) = news {
+                self.nodes[index].facts = Some(facts);
+                self.look(index);
+            }
+            if self.nodes[index].returns_at.is_some_and(|due| due <= self.now) {
+                self.start(index);
+            }
+        }
+    }
+
+    /// Notes when the engine of a node wants to be woken.
+    fn wake_at(&mut self, index: usize, due: Option<Instant>) {
+        if let Some(old) = std::mem::replace(&mut self.nodes[index].due, due) {
+            self.wakes.remove(&(old, index));
+        }
+        self.wakes.extend(due.map(|due| (due, index)));
     }
 
     fn step(&mut self, index: usize, input: Input) {
         let Some(mut engine) = self.nodes[index].engine.take() else { return };
         engine.handle(self.now, input);
-        self.nodes[index].due = engine.deadline();
-        let is_past = self.nodes[index].due.is_some_and(|due| due <= self.now);
-        assert!(!is_past, "what is due now is done now");
-        while let Some(output) = engine.poll() {
-            self.obey(index, output);
-        }
+        let due = engine.deadline();
+        assert!(due.is_none_or(|due| due > self.now), "what is due now is done now");
+        self.wake_at(index, due);
+        let outputs: Vec<_> = std::iter::from_fn(|| engine.poll()).collect();
         let has_left = engine.has_left();
         self.nodes[index].engine = Some(engine);
-        if has_left {
-            self.crash(index);
+        for output in outputs {
+            self.obey(index, output);
         }
+        if has_left {
+            self.kill(index);
+        }
+    }
+
+    fn change(&mut self, at: IpAddr, change: impl FnOnce(&mut Tally)) {
+        let is_whole = self.is_whole();
+        self.tallies.entry(at).or_default().change(self.now, is_whole, change);
     }
 
     fn obey(&mut self, index: usize, output: Output) {
         match output {
             Output::Send { to, bytes } => self.send(index, &to, bytes),
-            Output::Claimed { address, epoch, why } => {
-                let is_whole = self.is_whole();
-                let tally = self.tallies.entry(address).or_default();
-                tally.claims.push((index, epoch, why));
-                tally.change(self.now, is_whole, |hands| {
-                    hands.insert(index);
+            Output::Claimed { address, epoch, why, .. } => {
+                self.change(address, |tally| {
+                    tally.claims.push((index, epoch, why));
+                    tally.moves += usize::from(tally.last.is_some_and(|last| last != index));
+                    tally.last = Some(index);
+                    tally.hands.insert(index);
                 });
+                self.lan.burst(self.now, index, address);
+            }
+            Output::Resumed { address, .. } => {
+                self.change(address, |tally| _ = tally.hands.insert(index));
             }
             Output::Dropped { address, .. } | Output::Yielded { address, .. } => {
-                let is_whole = self.is_whole();
-                let tally = self.tallies.entry(address).or_default();
-                tally.change(self.now, is_whole, |hands| {
-                    hands.remove(&index);
-                });
+                self.change(address, |tally| _ = tally.hands.remove(&index));
             }
-            Output::Announce(address) => self.announced.push((index, address)),
+            Output::StandIn { address, mac, .. } => {
+                self.nodes[index].standing_in.insert(address, mac);
+                self.change(address, |tally| _ = tally.stand_ins.insert(index));
+            }
+            Output::StoodIn(address) => {
+                self.nodes[index].standing_in.remove(&address);
+                self.change(address, |tally| _ = tally.stand_ins.remove(&index));
+            }
+            Output::Announce(address) | Output::Defend(address) => {
+                self.announced.push((index, address));
+                self.announce(index, address);
+            }
+            Output::Ask { address, mac } => self.ask(index, address, mac),
+            Output::Conflict { address, .. } => self.conflicts.push((index, address)),
             Output::Kept { .. }
             | Output::PeerHeard(_)
             | Output::PeerSilent(_)
@@ -379,8 +510,11 @@ impl Cluster {
     fn send(&mut self, from: usize, to: &Station, bytes: Vec<u8>) {
         self.longest = self.longest.max(bytes.len());
         self.bytes += bytes.len();
-        let to = self.names.iter().position(|name| name == to).unwrap();
-        let is_lost = self.roll(100) < self.loss_percent || self.cut.contains(&(from, to));
+        self.sent[from] += 1;
+        let to = self.numbers[to];
+        let is_lost = self.roll(100) < self.loss_percent
+            || self.cut.contains(&(from, to))
+            || !self.nodes[from].can_speak;
         if is_lost {
             return;
         }
@@ -392,7 +526,11 @@ impl Cluster {
         if self.roll(20) == 0 {
             arrival = arrival + Duration::from_micros(self.roll(8_000));
         }
+        self.fly(arrival, Flight::Datagram { from, to, bytes });
+    }
+
+    fn fly(&mut self, arrival: Instant, flight: Flight) {
         self.flown += 1;
-        self.flights.insert((arrival, self.flown), (from, to, bytes));
+        self.flights.insert((arrival, self.flown), flight);
     }
 }

@@ -3,6 +3,7 @@
 //! | file | what |
 //! | --- | --- |
 //! | [`latency`] | from a new Service to its address, and to the first ARP packet that claims it |
+//! | [`floor`] | the same with a bare client in the controller's place |
 //! | [`requests`] | what a new Service costs the API server |
 //! | [`scale`] | many Services at once, and what is there when a process starts |
 //! | [`takeover`] | the next address after the controller that decides is gone |
@@ -13,6 +14,7 @@
 //! control plane; ARP is captured on the switch. Both have the same clock as the creation. Nothing
 //! forwards packets: kube-proxy would only take processor time from what is measured.
 
+mod floor;
 mod kills;
 mod latency;
 mod requests;
@@ -122,6 +124,7 @@ pub(super) fn run(sizes: &Sizes, only: Option<Part>) -> Result<Vec<Row>> {
         let installed = start(1)?;
         add(size::idle(&installed)?);
         add(latency::run(&installed, sizes.samples)?);
+        add(vec![floor::run(installed.cluster.plane.api(), sizes.samples)?]);
         add(size::with_heirs(&installed)?);
     }
     if is_wanted(Part::Scale) {

@@ -92,6 +92,10 @@ pub(super) struct OnLan {
     pub(super) owner: String,
     /// On which interfaces the owner answers; `None` is all of them.
     pub(super) interfaces: Option<BTreeSet<String>>,
+    /// Another node that holds it keeps it.
+    pub(super) is_sticky: bool,
+    /// The L2Advertisement that says how it is held; `None` if there is only one.
+    pub(super) settings_from: Option<String>,
     pub(super) order: Vec<Place>,
 }
 
@@ -204,7 +208,14 @@ fn on_lan(
     let interfaces = plans.get(owner)?.candidacies.get(&address)?.interfaces.texts();
     let order = announce::standings(&outcome.facts, candidacy);
     let order = order.iter().map(Place::of).collect();
-    Some(OnLan { owner: owner.to_string(), interfaces, order })
+    let is_choice = outcome.facts.l2_advertisements.len() > 1;
+    Some(OnLan {
+        owner: owner.to_string(),
+        interfaces,
+        is_sticky: candidacy.settings.policy.is_sticky,
+        settings_from: is_choice.then(|| candidacy.settings_from.to_string()),
+        order,
+    })
 }
 
 impl Place {

@@ -96,10 +96,14 @@ impl fmt::Display for OnLan {
         if self.order.len() == 1 {
             writeln!(f, "no other node may.")?;
         } else {
+            let holder = match self.is_sticky {
+                true => "keeps it, unless its score is lower",
+                false => "gives it back",
+            };
             writeln!(
                 f,
                 "it comes first, by score and then by the sha256 of `node#address`. Another node \
-                 that holds the address keeps it, unless its score is lower."
+                 that holds the address {holder}."
             )?;
         }
         for (place, candidate) in self.order.iter().enumerate() {
@@ -107,7 +111,10 @@ impl fmt::Display for OnLan {
             let (node, score) = (&candidate.node, candidate.score);
             writeln!(f, "    {}. `{node}`, score {score}, hash {hash}", place + 1)?;
         }
-        Ok(())
+        match &self.settings_from {
+            Some(name) => writeln!(f, "  How it is held is said by L2Advertisement `{name}`."),
+            None => Ok(()),
+        }
     }
 }
 

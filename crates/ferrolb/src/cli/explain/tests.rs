@@ -49,6 +49,8 @@ fn the_keys_of_the_output_for_programs_stay() {
             "l2": {
                 "owner": "a",
                 "interfaces": ["eth0"],
+                "is_sticky": true,
+                "settings_from": null,
                 "order": [{
                     "node": "a",
                     "score": 0,

@@ -4,9 +4,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
 use ipnet::IpNet;
-use planner::announce::{self, Standing};
 use planner::facts::{Facts, Family};
 use planner::names::{NodeName, PeerName, ServiceName};
+use planner::owner::Candidate;
 use planner::plan::{Candidacy, Plan, Route, Routes};
 use serde::Serialize;
 
@@ -197,8 +197,7 @@ fn lan(before: &Side<'_>, after: &Side<'_>) -> Vec<OnLan> {
         };
         let (order_before, order_after) = (order(was), order(is));
         let holder = order_before.first().cloned();
-        let next =
-            is.and_then(|is| next(holder.as_ref(), &announce::standings(&after.outcome.facts, is)));
+        let next = is.and_then(|is| next(holder.as_ref(), is));
         let services: BTreeSet<_> =
             was.into_iter().chain(is).flat_map(|candidacy| candidacy.services.iter()).collect();
         OnLan {
@@ -215,12 +214,14 @@ fn lan(before: &Side<'_>, after: &Side<'_>) -> Vec<OnLan> {
 }
 
 /// Who holds an address next. A holder that is still a candidate keeps it, unless another one is
-/// preferred more: coming earlier in the order alone is no reason to move.
-fn next(holder: Option<&NodeName>, standings: &[Standing]) -> Option<NodeName> {
-    let first = standings.first()?;
-    let still = standings.iter().find(|one| holder == Some(&one.node));
-    let next = still.filter(|still| still.score == first.score).unwrap_or(first);
-    Some(next.node.clone())
+/// preferred more. Coming earlier in the order is a reason to move only where the holder is told not
+/// to keep it.
+fn next(holder: Option<&NodeName>, candidacy: &Candidacy) -> Option<NodeName> {
+    let first = candidacy.order.candidates().next()?;
+    let still = candidacy.order.candidates().find(|one| holder == Some(one.node));
+    let is_kept =
+        |still: &Candidate<'_>| candidacy.settings.policy.is_sticky && still.score == first.score;
+    Some(still.filter(is_kept).unwrap_or(first).node.clone())
 }
 
 fn routers(before: &Side<'_>, after: &Side<'_>) -> Vec<Told> {

@@ -168,7 +168,7 @@ impl World {
         let line = |(name, service): (&ServiceName, &core::Service)| {
             let shown = service_status::Shown::of(service);
             let addresses = shown.addresses.iter().map(ToString::to_string);
-            let words = [name.name.clone()].into_iter().chain(addresses).chain(shown.pool);
+            let words = [name.name.to_string()].into_iter().chain(addresses).chain(shown.pool);
             words.collect::<Vec<_>>().join(" ")
         };
         self.server.iter().map(line).collect()

@@ -117,6 +117,7 @@ fn sentence(problem: &Problem) -> String {
 fn may_come_later(problem: &Problem, objects: &Objects) -> bool {
     match (problem.object.kind, problem.field.as_str()) {
         ("BGPPeer", "spec.bfdProfile" | "spec.passwordSecret.name") => true,
+        ("BFDProfile", field) => field.starts_with("spec.authentication.secret."),
         ("BGPAdvertisement", field) => {
             let index = field.strip_prefix("spec.communities[").and_then(|f| f.strip_suffix(']'));
             let index = index.and_then(|index| index.parse::<usize>().ok());

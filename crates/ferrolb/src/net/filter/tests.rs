@@ -118,14 +118,14 @@ fn ndp_passes_that_is_about_a_pool_or_an_answer_to_us() {
 }
 
 #[test]
-fn a_filter_concerns_the_families_of_its_ranges() {
-    let of = |ranges: &[&str]| [Subject::Arp, Subject::Ndp].map(|it| filter(ranges).concerns(it));
-    assert_eq!(of(&[]), [false, false]);
-    assert_eq!(of(&["192.0.2.0/24"]), [true, false]);
-    assert_eq!(of(&["192.0.2.0/24", "fd00::/64"]), [true, true]);
-    let none = filter(&[]).program(Subject::Arp);
+fn a_filter_without_ranges_takes_only_answers_to_this_host() {
+    assert!(!filter(&[]).concerns_any() && filter(&["fd00::/64"]).concerns_any());
     let host = Ipv4Addr::new(192, 0, 2, 99);
-    assert!(!takes(&none, TO_ALL, &arp_frame(1, host, host)));
+    for ranges in [&[][..], &["fd00::/64"]] {
+        let program = filter(ranges).program(Subject::Arp);
+        assert!(!takes(&program, TO_ALL, &arp_frame(1, host, host)));
+        assert!(takes(&program, TO_US, &arp_frame(2, host, host)));
+    }
 }
 
 #[test]

@@ -14,6 +14,10 @@ const INTERVAL: RangeInclusive<Duration> = Duration::from_millis(100)..=Duration
 const REFRESH_INTERVAL: RangeInclusive<Duration> =
     Duration::from_secs(10)..=Duration::from_secs(3_600);
 
+/// A switch forgets where an Ethernet address is from which it sees nothing, often after 300 s; replies
+/// to clients leave by the node's own.
+const LONGEST_REFRESH: Duration = Duration::from_secs(60);
+
 pub(super) fn read(spec: &L2AdvertisementSpec, findings: &mut Findings) -> Announcing {
     let mut announcing = Announcing::default();
     let schedule = &mut announcing.schedule;
@@ -38,6 +42,11 @@ pub(super) fn read(spec: &L2AdvertisementSpec, findings: &mut Findings) -> Annou
                 refuse("refreshInterval", interval, help, findings);
             }
         }
+    }
+    announcing.has_virtual_mac = spec.virtual_mac;
+    if spec.virtual_mac {
+        let wanted = announcing.schedule.refresh_interval.unwrap_or(LONGEST_REFRESH);
+        announcing.schedule.refresh_interval = Some(wanted.min(LONGEST_REFRESH));
     }
     announcing.probe = match spec.duplicate_probe {
         None => announcing.probe,
@@ -75,16 +84,28 @@ mod tests {
 
     #[test]
     fn each_setting_is_read() {
-        let text = "{announcements: {count: 3, interval: 200ms, refreshInterval: 1m}, \
+        let text = "{announcements: {count: 3, interval: 200ms, refreshInterval: 2m}, \
                     duplicateProbe: strict}";
         let schedule = l2::Schedule {
             count: 3,
             interval: Duration::from_millis(200),
-            refresh_interval: Some(Duration::from_secs(60)),
+            refresh_interval: Some(Duration::from_secs(120)),
         };
         let probe = l2::DuplicateProbe::Strict;
-        assert_eq!(of(text), Ok(Announcing { schedule, probe }));
+        let has_virtual_mac = false;
+        assert_eq!(of(text), Ok(Announcing { schedule, probe, has_virtual_mac }));
         assert_eq!(of("{duplicateProbe: none}").unwrap().probe, l2::DuplicateProbe::Off);
+    }
+
+    #[test]
+    fn an_ethernet_address_of_its_own_is_shown_to_switches_each_minute() {
+        for (interval, want) in [("0s", 60), ("10s", 10), ("2m", 60)] {
+            let announcements = format!("announcements: {{refreshInterval: {interval}}}");
+            let announcing = of(&format!("{{virtualMAC: true, {announcements}}}")).unwrap();
+            assert!(announcing.has_virtual_mac);
+            let want = Some(Duration::from_secs(want));
+            assert_eq!(announcing.schedule.refresh_interval, want, "{interval}");
+        }
     }
 
     #[test]

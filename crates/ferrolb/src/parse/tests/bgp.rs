@@ -63,6 +63,7 @@ fn a_peer_keeps_all_that_it_says() {
             echo_interval: Some(Duration::from_millis(50)),
             is_passive: false,
             minimum_ttl: Some(250),
+            key: None,
         }),
     };
     assert_eq!(parsed.facts.peers[&"main".into()], want);
@@ -101,6 +102,44 @@ fn a_secret_gives_its_password_to_peers_beside_it() {
     assert_eq!(password, Some(Password("swordfish".to_owned())));
     assert!(!format!("{parsed:?}").contains("swordfish"));
     assert_eq!(parse(&(peer + &secret("other"))).problems.len(), 1);
+}
+
+#[test]
+fn a_profile_has_the_key_of_its_secret_or_says_why_not() {
+    use proto::bfd::auth::{Key, Method};
+    let secret = |kind: &str, value: &str| {
+        format!(
+            "---\napiVersion: v1\nkind: Secret\nmetadata: {{name: tor, namespace: default}}\n\
+             type: {kind}\nstringData: {{bfd: {value}}}\n"
+        )
+    };
+    let basic = "kubernetes.io/basic-auth";
+    let good = secret(basic, "tuna-fish");
+    let rows = [
+        ("as it should be", "meticulousKeyedSHA1", 7, good.clone(), None),
+        ("no such Secret", "keyedMD5", 7, String::new(), Some("secret.name")),
+        ("of another type", "keyedMD5", 7, secret("Opaque", "x"), Some("secret.name")),
+        ("no such key", "keyedMD5", 7, good.replace("bfd:", "bgp:"), Some("secret.key")),
+        ("empty", "simplePassword", 7, secret(basic, "''"), Some("secret.key")),
+        ("too long", "keyedMD5", 7, secret(basic, &"x".repeat(17)), Some("secret.key")),
+        ("long enough for SHA1", "keyedSHA1", 7, secret(basic, &"x".repeat(20)), None),
+        ("key ID too large", "keyedMD5", 256, good.clone(), Some("keyID")),
+    ];
+    for (row, method, id, secret, want) in rows {
+        let spec = format!(
+            "{{authentication: {{type: {method}, keyID: {id}, secret: {{name: tor, key: bfd}}}}}}"
+        );
+        let parsed = parse(&(bgp("BFDProfile", &spec) + &secret));
+        let field = parsed.problems.first().map(|problem| problem.field.as_str());
+        let want = want.map(|field| format!("spec.authentication.{field}"));
+        assert_eq!(field, want.as_deref(), "{row}: {:?}", parsed.problems);
+    }
+    let spec =
+        "{authentication: {type: meticulousKeyedSHA1, keyID: 7, secret: {name: tor, key: bfd}}}";
+    let peer = "{myASN: 1, peerASN: 2, peerAddress: 192.0.2.1, bfdProfile: main}";
+    let yaml = format!("{}---\n{}{good}", bgp("BGPPeer", peer), bgp("BFDProfile", spec));
+    let key = accepted(&yaml).facts.peers[&"main".into()].bfd.clone().unwrap().key;
+    assert_eq!(key, Key::new(Method::MeticulousKeyedSha1, 7, b"tuna-fish").ok());
 }
 
 #[test]

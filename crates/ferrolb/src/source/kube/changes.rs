@@ -140,8 +140,13 @@ where
         Self { api, config, listing, paging, clock, state: State::New }
     }
 
+    /// Lists what is there, whatever is known of it: for what may not be watched.
+    pub(super) fn list_again(&mut self) {
+        self.state = State::New;
+    }
+
     /// The next event. Goes on after an error where that is possible, and at once: pauses are up to
-    /// the caller.
+    /// the caller. Whoever does not wait for it to the end gets a new list next.
     pub(super) async fn next(&mut self) -> Result<Event<K>, Error> {
         loop {
             let (event, state) = match mem::replace(&mut self.state, State::New) {

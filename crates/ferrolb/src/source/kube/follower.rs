@@ -37,6 +37,12 @@ const QUIET: Duration = Duration::from_secs(5);
 /// server is in no state to answer. One that restarts is back before.
 const PATIENCE: u32 = 4;
 
+/// The code of an answer to a request that the service account may not make.
+const FORBIDDEN: u16 = 403;
+
+/// How often what may not be watched is listed. MetalLB's own roles have it so for Pods.
+const LIST_AGAIN: Duration = Duration::from_secs(5);
+
 /// Follows one kind until nobody listens.
 pub(super) async fn run<K, F>(api: Api<K>, config: watcher::Config, read: F, teller: Teller)
 where
@@ -55,7 +61,7 @@ where
 /// Nobody listens any more.
 struct Deaf;
 
-/// The server does not stream lists: they are asked for in pages.
+/// The server does not stream lists, or not to us: they are asked for in pages.
 struct InPages;
 
 /// What is known of an object that is there.
@@ -143,18 +149,15 @@ impl<F> Follower<F> {
             let is_streaming = self.listing == Listing::Streamed;
             let next = match self.is_listing && is_streaming {
                 true => time::timeout(STREAM_PATIENCE, changes.next()).await.ok(),
-                false if self.said < MANY => Some(changes.next().await),
-                false => match time::timeout(QUIET, changes.next()).await {
-                    Ok(next) => Some(next),
-                    Err(_) => {
-                        self.said = 0;
-                        memory::give_back();
-                        continue;
-                    }
-                },
+                false => Some(self.await_next(&mut changes).await),
             };
             match next {
                 Some(Ok(event)) => self.take(event).await?,
+                Some(Err(error)) if !is_streaming && is_watch_forbidden(&error) => {
+                    tracing::debug!(kind = %self.kind, "it may not be watched, and is listed again");
+                    time::sleep(LIST_AGAIN).await;
+                    changes.list_again();
+                }
                 Some(Err(error)) if !(is_streaming && is_refusal(&error)) => {
                     self.fail(&error).await?;
                 }
@@ -164,6 +167,23 @@ impl<F> Follower<F> {
                 }
             }
         }
+    }
+
+    /// Waits for the next event, and cleans up meanwhile. Who stopped to wait for it would lose what
+    /// is known of the list or watch.
+    async fn await_next<K>(&mut self, changes: &mut Changes<K>) -> Result<Event<K>, watcher::Error>
+    where
+        K: Resource + Clone + Debug + DeserializeOwned + Send + 'static,
+    {
+        let mut next = pin!(changes.next());
+        if self.said >= MANY {
+            if let Ok(event) = time::timeout(QUIET, next.as_mut()).await {
+                return event;
+            }
+            self.said = 0;
+            memory::give_back();
+        }
+        next.await
     }
 
     async fn take<K>(&mut self, event: Event<K>) -> Result<(), Deaf>
@@ -203,7 +223,7 @@ impl<F> Follower<F> {
         let read = (self.read)(object);
         let before = self.known.remove(&key).and_then(|known| known.service);
         let service: Option<Box<str>> = match &read {
-            Ok(Some(Seen::Slice { service, .. })) => Some(service.name.as_str().into()),
+            Ok(Some(Seen::Slice { service, .. })) => Some((*service.name).into()),
             // What it belonged to is not known to be wrong.
             Err(_) => before.clone(),
             Ok(_) => None,
@@ -309,9 +329,18 @@ fn gone(kind: Kind, key: &str, service: Option<&str>) -> Seen {
 
 /// Whether the server said that it does not stream lists.
 fn is_refusal(error: &watcher::Error) -> bool {
-    use kube::Error::Api;
-    // What an unknown combination of parameters is answered with.
-    matches!(error, watcher::Error::WatchStartFailed(Api(status)) if matches!(status.code, 400 | 422))
+    // What an unknown combination of parameters is answered with. Who may not watch may list.
+    matches!(refused_watch(error), Some(400 | 422 | FORBIDDEN))
+}
+
+fn is_watch_forbidden(error: &watcher::Error) -> bool {
+    refused_watch(error) == Some(FORBIDDEN)
+}
+
+/// The code with which a watch was refused.
+fn refused_watch(error: &watcher::Error) -> Option<u16> {
+    let watcher::Error::WatchStartFailed(kube::Error::Api(status)) = error else { return None };
+    Some(status.code)
 }
 
 /// What it comes down to: what is around it only says that a request failed.
@@ -371,6 +400,9 @@ fn reason(kind: Kind, error: &watcher::Error) -> Option<Reason> {
 
 #[cfg(test)]
 mod tests {
+    use axum::Router;
+    use axum::http::{StatusCode, Uri};
+    use k8s_openapi::api::core::v1::Namespace;
     use serde_json::{Value, json};
 
     use super::super::raw::Raw;
@@ -488,6 +520,35 @@ mod tests {
             &[],
         ];
         assert_eq!(said, rows);
+    }
+
+    #[test]
+    fn what_may_not_be_watched_is_listed() {
+        let server = Router::new().fallback(async |uri: Uri| {
+            let is_watch = uri.query().is_some_and(|query| query.contains("watch="));
+            let no =
+                json!({"status": "Failure", "code": 403, "message": "no", "reason": "Forbidden"});
+            let list = json!({
+                "apiVersion": "v1", "kind": "NamespaceList",
+                "metadata": {"resourceVersion": "5"}, "items": [{"metadata": {"name": "a"}}],
+            });
+            match is_watch {
+                true => (StatusCode::FORBIDDEN, no.to_string()),
+                false => (StatusCode::OK, list.to_string()),
+            }
+        });
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
+        let seen = runtime.block_on(async {
+            let api: Api<Namespace> = Api::all(kube::Client::new(server, "default"));
+            let (sender, mut receiver) = mpsc::channel(100);
+            let teller = Teller::new(Kind::Namespace, sender, Obstacles::default());
+            let follow = run(api, watcher::Config::default(), |_| Ok(None), teller);
+            match select(pin!(follow), pin!(receiver.recv())).await {
+                Either::Left(((), _)) => None,
+                Either::Right((seen, _)) => seen,
+            }
+        });
+        assert_eq!(seen, Some(Seen::Synced(Kind::Namespace)));
     }
 
     #[test]

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use planner::facts::bgp::PeerAddress;
 use planner::names::PeerName;
+use proto::bfd::Path;
 use proto::bgp::session::{
     Connected, ConnectionId, Down, End, Event, Input, Leave, Openings, Output, Session, State, Stop,
 };
@@ -19,7 +20,8 @@ use super::sessions::Report;
 use super::settings::Settings;
 use super::wire::{Closing, Wire};
 use crate::net::addresses::Addresses;
-use crate::net::tcp::{Key, Progress, Read, Stream};
+use crate::net::tcp::{Key, Options, Progress, Read, Stream};
+use crate::speaker::Ending;
 
 /// How long the last words of a connection may take.
 const LAST_WORDS: Duration = Duration::from_secs(1);
@@ -119,13 +121,27 @@ impl Peer {
         }
     }
 
-    /// Ends the session as a node does that goes away for a moment, or for good.
-    pub(super) fn leave(&mut self, now: Instant, leave: Leave) {
+    /// Ends the session as a node does that goes away for a moment, or for good. A router that would
+    /// not keep the routes in the meantime is left for good.
+    pub(super) fn leave(&mut self, now: Instant, ending: Ending, leave: Leave) {
         let negotiated = self.session.status().negotiated;
-        match negotiated.is_some_and(|agreed| agreed.keeps_our_routes()) {
-            true => self.handle(now, Input::Stop(Stop::Restart)),
-            false => self.handle(now, Input::Leave(leave)),
+        let is_patient = negotiated.is_some_and(|agreed| agreed.keeps_our_routes());
+        match ending {
+            Ending::Restart if is_patient => self.handle(now, Input::Stop(Stop::Restart)),
+            Ending::Restart | Ending::HandOver => self.handle(now, Input::Leave(leave)),
         }
+    }
+
+    /// Whether BFD watches the way to this router as `path`.
+    pub(super) fn is_over_path(&self, path: &Path) -> bool {
+        let Options { source, device, .. } = &self.settings.transport;
+        let is_there = self.settings.at == PeerAddress::Ip(path.peer);
+        is_there && *source == path.local && device.as_deref() == path.device.as_deref()
+    }
+
+    /// Ends the session: the router cannot be reached any more.
+    pub(super) fn lose_path(&mut self, now: Instant) {
+        self.handle(now, Input::PathDown);
     }
 
     /// Ends the session: there is to be none.

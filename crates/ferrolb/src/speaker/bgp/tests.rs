@@ -106,7 +106,8 @@ fn a_router_that_reads_nothing_delays_no_other_and_costs_no_memory() {
     let (stalled, healthy) = (Router::listen(4_096), Router::listen(1 << 20));
     let orders = Arc::new(Inbox::<Orders>::new().unwrap());
     let sessions = Arc::new(Sessions::default());
-    let thread = start(Clock::start(), Arc::clone(&orders), Arc::clone(&sessions)).unwrap();
+    let paths = Arc::new(Inbox::new().unwrap());
+    let thread = start(Clock::start(), Arc::clone(&orders), paths, Arc::clone(&sessions)).unwrap();
     let names = ["a-stalled", "healthy"].map(|name| PeerName(name.to_owned()));
     orders.update(|orders| {
         for (name, router) in names.iter().zip([&stalled, &healthy]) {
@@ -123,7 +124,7 @@ fn a_router_that_reads_nothing_delays_no_other_and_costs_no_memory() {
     // What it has not read waits in the table, and not as bytes.
     orders.update(|orders| orders.wish(names[1].clone(), None));
     drop(blocked);
-    orders.update(Orders::leave);
+    orders.update(|orders| orders.end(Ending::HandOver));
     thread.join().unwrap();
 }
 

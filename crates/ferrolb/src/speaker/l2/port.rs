@@ -5,6 +5,7 @@ use std::io;
 use std::net::{IpAddr, Ipv6Addr};
 use std::os::fd::{AsFd, BorrowedFd};
 
+use super::voice::Place;
 use planner::interfaces::Interfaces;
 use proto::l2::{Ignored, Input, Mac, Output, Responder};
 use proto::time::Instant;
@@ -22,7 +23,7 @@ const FRAMES_AT_ONCE: usize = 64;
 pub(super) struct Port {
     interface: Interface,
     responder: Responder,
-    /// Of the protocols that there are addresses of. Each also sends what the other receives.
+    /// While there are addresses to announce. Each also sends what the other receives.
     arp: Option<PacketSocket>,
     ndp: Option<PacketSocket>,
     groups: Groups,
@@ -64,9 +65,24 @@ impl Port {
         &self.interface.name
     }
 
+    /// Whether it was made for one address alone.
+    pub(super) fn is_virtual(&self) -> bool {
+        self.interface.is_virtual_mac()
+    }
+
+    /// What it is to an address that is announced here, or elsewhere.
+    pub(super) fn place(&self, is_here: bool) -> Place {
+        match self.interface.mac {
+            Some(mac) if self.is_virtual() => Place::Virtual(mac),
+            _ if is_here => Place::Announced,
+            _ => Place::Elsewhere,
+        }
+    }
+
     /// Whether it is one of these interfaces, as far as `address` is concerned.
     pub(super) fn is_in(&self, interfaces: &Interfaces, address: IpAddr) -> bool {
-        interfaces.select(&self.interface.name, &self.interface.addresses, address)
+        let Interface { name, addresses, .. } = &self.interface;
+        !self.is_virtual() && interfaces.select(name, addresses, address)
     }
 
     pub(super) fn deadline(&self) -> Option<Instant> {
@@ -110,7 +126,7 @@ impl Port {
         let index = self.interface.index;
         for (subject, socket) in [(Subject::Arp, &mut self.arp), (Subject::Ndp, &mut self.ndp)] {
             match socket {
-                _ if !filter.concerns(subject) => *socket = None,
+                _ if !filter.concerns_any() => *socket = None,
                 Some(socket) => socket.filter(subject, filter)?,
                 None => *socket = Some(PacketSocket::open(index, subject, filter)?),
             }

@@ -73,13 +73,13 @@ impl Gate {
     /// Shows how many keys are accepted: one does not end by itself, but by what is heard.
     pub(super) fn count_keys(&self) {
         if let Some(metrics) = &self.metrics {
-            metrics.mesh_keys(self.seal.keys().count());
+            metrics.mesh().keys(self.seal.keys().count());
         }
     }
 
     fn count(&self, refused: Refused) {
         if let Some(metrics) = &self.metrics {
-            metrics.mesh_refused(refused);
+            metrics.mesh().refused(refused);
         }
     }
 

@@ -84,6 +84,10 @@ impl LastResort {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
+    use proto::mesh::ownership::Policy;
+
     use super::*;
 
     fn at(last: u8) -> IpAddr {
@@ -108,7 +112,7 @@ mod tests {
 
     #[test]
     fn what_nobody_holds_for_a_while_is_held_until_another_node_can() {
-        let candidacy = Candidacy { order: Vec::new(), is_fit: true };
+        let candidacy = Candidacy { order: Arc::from([]), is_fit: true, policy: Policy::default() };
         let mut resort = LastResort::default();
         let mut now = Instant::START;
         assert_eq!(resort.deadline(), None);

@@ -81,14 +81,15 @@ fn all_addresses_of_a_service_are_ordered_by_the_first() {
 fn how_an_address_is_announced_is_said_by_the_first_of_its_advertisements() {
     let counting = |count| {
         let schedule = Schedule { count, ..Schedule::default() };
-        let announcing = Announcing { schedule, probe: DuplicateProbe::Strict };
+        let announcing =
+            Announcing { schedule, probe: DuplicateProbe::Strict, has_virtual_mac: true };
         let settings = Settings { announcing, ..Settings::default() };
         L2Advertisement { settings: settings.into(), ..everything() }
     };
     let facts = cluster(web()).advertised("b", counting(2)).advertised("a", counting(7));
     let candidacy = &plan(&facts, &"a".into()).candidacies[&address("192.0.2.10")];
-    assert_eq!(candidacy.announcing.schedule.count, 7);
-    assert_eq!(candidacy.announcing.probe, DuplicateProbe::Strict);
+    assert_eq!(candidacy.settings.announcing.schedule.count, 7);
+    assert_eq!(candidacy.settings.announcing.probe, DuplicateProbe::Strict);
 }
 
 #[test]

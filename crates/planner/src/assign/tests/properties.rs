@@ -81,7 +81,7 @@ proptest! {
                 let mut has: BTreeSet<IpAddr> = BTreeSet::new();
  let mut had = has.clone();
                 for (service, given) in &all.given {
-                    if service.namespace == namespace && given.pool == *name {
+                    if *service.namespace == *namespace && given.pool == *name {
                         let before = &facts.services[service].addresses;
                         has.extend(&given.addresses);
                         had.extend(given.addresses.iter().filter(|one| before.contains(*one)));

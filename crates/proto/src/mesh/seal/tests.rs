@@ -201,6 +201,15 @@ fn a_host_whose_clock_was_set_back_is_heard_again_once_it_hears_its_peers() {
 }
 
 #[test]
+fn the_longest_message_passes_every_link_in_one_piece_once_it_is_sealed() {
+    let longest = vec![0; message::MAX_DATAGRAM];
+    let sealed = seal("node-a", &["key"]).seal(at(1), &station("node-b"), &longest);
+    assert_eq!(sealed.len(), MAX_SEALED);
+    let headers = 40 + 8;
+    assert_eq!(headers + sealed.len(), 1280, "the least MTU of IPv6");
+}
+
+#[test]
 fn a_key_that_every_peer_has_given_up_is_forgotten() {
     let (mut a, mut b) = (seal("node-a", &["old"]), seal("node-b", &["old"]));
     let peers = [station("node-a"), station("node-b")];
