@@ -104,13 +104,15 @@ impl Doors {
 
 fn explain(error: &io::Error) -> String {
     let mend = if error.kind() == io::ErrorKind::PermissionDenied {
-        "it takes the capability NET_BIND_SERVICE, which this process lacks; add it to the \
-         container, or set `passive: false` for the BGPPeer"
-            .to_owned()
+        String::from(
+            "it takes the capability NET_BIND_SERVICE, which this process lacks; add it to the \
+             container, or set `passive: false` for the BGPPeer",
+        )
     } else if error.kind() == io::ErrorKind::AddrInUse {
-        "another process of this host has the port, such as a router daemon; stop it, or set \
-         `passive: false` for the BGPPeer"
-            .to_owned()
+        String::from(
+            "another process of this host has the port, such as a router daemon; stop it, or set \
+             `passive: false` for the BGPPeer",
+        )
     } else {
         error.to_string()
     };

@@ -89,15 +89,20 @@ fn read_routes(stream: &mut TcpStream, wanted: usize) {
     assert_eq!(count, wanted);
 }
 
+/// Routes that share no message, and whose messages are half a kilobyte each.
 fn routes(count: u32) -> proto::bgp::Routes {
-    let attributes = Arc::new(Attributes::default());
-    let at = |number: u32| IpAddr::V4(Ipv4Addr::from((10 << 24) + number)).into();
-    (0..count).map(|number| (at(number), Arc::clone(&attributes))).collect()
+    let route = |number: u32| {
+        let at = IpAddr::V4(Ipv4Addr::from((10 << 24) + number)).into();
+        let attributes = Attributes { med: Some(number), prepend: 255, ..Attributes::default() };
+        (at, Arc::new(attributes))
+    };
+    (0..count).map(route).collect()
 }
 
 #[test]
 fn a_router_that_reads_nothing_delays_no_other_and_costs_no_memory() {
-    const ROUTES: u32 = 100_000;
+    // Twice what the kernel keeps for a connection at most.
+    const ROUTES: u32 = 20_000;
     let (stalled, healthy) = (Router::listen(4_096), Router::listen(1 << 20));
     let orders = Arc::new(Inbox::<Orders>::new().unwrap());
     let sessions = Arc::new(Sessions::default());
