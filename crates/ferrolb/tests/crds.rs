@@ -413,7 +413,7 @@ fn both_versions_of_the_bgp_peer_have_the_shape_of_metallb() {
         spec.peerPort integer minimum 1 maximum 16384 default 179
         spec.routerID string
         spec.sourceAddress string
-        spec.ttlSecurity integer minimum 1 maximum 254
+        spec.ttlSecurity integer int32 minimum 1 maximum 254
         spec.vrf string
         status object
         ",

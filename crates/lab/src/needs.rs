@@ -125,15 +125,17 @@ fn is_installed(program: &str) -> bool {
     command.status().is_ok()
 }
 
-/// Whether a test that lacks something may be skipped. In CI (`CI=true`) it may not: a green run
-/// must mean that the test ran.
+/// Skips a test that lacks something. In CI (`CI=true`) only the kernel may lack it: a green run must
+/// mean that the test ran, and nobody can install another kernel there.
 ///
 /// # Panics
 ///
-/// In CI.
+/// In CI, if it can be mended.
 pub fn skip(test: &str, missing: Missing) {
     let test = test.trim_end_matches("::here");
-    assert!(std::env::var("CI").as_deref() != Ok("true"), "{test} cannot run: {missing}");
+    let may_lack = matches!(missing, Missing::Link { .. });
+    let is_ci = std::env::var("CI").as_deref() == Ok("true");
+    assert!(may_lack || !is_ci, "{test} cannot run: {missing}");
     eprintln!("SKIPPED {test}: {missing}");
 }
 

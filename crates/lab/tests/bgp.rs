@@ -257,9 +257,10 @@ fn one_session_over_ipv6_carries_both_families_with_ipv6_next_hops() {
     // OpenBGPD has no RFC 8950.
     for kind in [Kind::Frr, Kind::Gobgp, Kind::Bird] {
         lab::require!(router kind);
-        let manifests = Manifests::routed_dual_stack(&peer_v6("  dualStackAddressFamily: true\n"));
+        let dual_stack = peer_v6("  dualStackAddressFamily: true\n");
+        let manifests = Manifests::routed_dual_stack(&dual_stack).unwrap();
         let both = |one| Neighbor { families: [Family::V4, Family::V6].into(), ..one };
-        let (cluster, router) = start(kind, 1, &manifests.unwrap(), &setup_v6(1, both));
+        let (cluster, router) = start(kind, 1, &manifests, &setup_v6(1, both));
         let client = &cluster.lan.client;
         client.route("2001:db8::".parse().unwrap(), 64, router.host.ipv6.into()).unwrap();
         let node = IpAddr::V6(cluster.lan.node("a").host.ipv6);

@@ -63,7 +63,7 @@ fn an_owner_that_loses_carrier_releases_the_address_and_another_takes_it() {
     let second = owner(&cluster);
     assert_ne!(first, second);
     let has_said = |cluster: &Cluster, what: &str| cluster.speakers[first].log().contains(what);
-    cluster.until("it releases", LIMIT, |cluster| has_said(cluster, "released;")).unwrap();
+    cluster.until("it releases", LIMIT, |cluster| has_said(cluster, "released: ")).unwrap();
 
     cluster.lan.carrier_on(name).unwrap();
     cluster.until("it yields", LIMIT, |cluster| has_said(cluster, "yielded")).unwrap();

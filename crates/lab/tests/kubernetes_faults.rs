@@ -87,7 +87,7 @@ impl Trial {
 fn assert_kept(installed: &Installed, address: IpAddr, probe: Probe) {
     let is_ours = |line: &&str| line.contains(&format!("\"{address}\""));
     let logs = installed.logs();
-    let let_go = |line: &&str| line.contains("dropped: no node") || line.contains("released; ");
+    let let_go = |line: &&str| line.contains("dropped: no node") || line.contains("released: ");
     let lost = logs.lines().filter(is_ours).find(let_go);
     assert_eq!(lost, None, "{logs}");
     let outage = probe.finish().longest_outage;

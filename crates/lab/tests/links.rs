@@ -153,7 +153,7 @@ fn an_interface_that_appears_goes_down_is_renamed_or_deleted_counts_at_once() {
     bench.until_answers("far0", Some(Mac([2, 0, 0, 0, 0x77, 1])));
 
     ip(bench.node(), "link set lan0 down");
-    bench.says("released;");
+    bench.says("released: ");
     ip(bench.node(), "link set lan0 name other0 up");
     bench.until_answers("far0", None);
     ip(bench.node(), "link set other0 down");

@@ -34,18 +34,9 @@ const LEAVING: Duration = Duration::from_millis(1_500);
 pub struct Orders {
     /// All sessions that there are to be; `None` when they did not change.
     pub sessions: Option<BTreeMap<Path, Config>>,
-    /// End the thread.
-    pub end: Option<End>,
-}
-
-/// How sessions end with the speaker.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub enum End {
-    /// Routers are told that there is no session any more. BGP has ended before: a router may take
-    /// its word for a failure else.
-    Told,
-    /// Without a word: another speaker goes on here, and routers keep the routes meanwhile.
-    Silent,
+    /// End the thread, once routers are told that there are no sessions any more. Sessions of BGP have
+    /// ended before: a router may take it for a failure else.
+    pub end: bool,
 }
 
 /// What happened to sessions since the last look, by path.
@@ -133,13 +124,9 @@ impl Bfd {
             self.sockets.want(now, sessions.keys());
             self.sessions.handle(now, Input::Wanted(sessions));
         }
-        match orders.end {
-            Some(End::Told) => {
-                self.sessions.handle(now, Input::Wanted(BTreeMap::new()));
-                self.ends_at = Some(now + LEAVING);
-            }
-            Some(End::Silent) => self.ends_at = Some(now),
-            None => (),
+        if orders.end {
+            self.sessions.handle(now, Input::Wanted(BTreeMap::new()));
+            self.ends_at = Some(now + LEAVING);
         }
         self.sockets.open(now);
     }

@@ -311,11 +311,7 @@ impl Speaker {
         // A router takes the end of BFD for a broken path while there is a session of BGP
         // (RFC 5882 section 4.3). A thread that panicked has already said so.
         let _ = self.speaking.map(JoinHandle::join);
-        let end = match ending {
-            Ending::Restart => bfd::End::Silent,
-            Ending::HandOver => bfd::End::Told,
-        };
-        self.bfd.update(|orders| orders.end = Some(end));
+        self.bfd.update(|orders| orders.end = true);
         for thread in self.threads {
             // A thread that panicked has already said so.
             let _ = thread.join();
