@@ -8,17 +8,14 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, bail, ensure};
-use nix::unistd::{User, chown};
 use serde_json::Value;
 use tempfile::TempDir;
 
+use crate::frr::{self, Daemon};
 use crate::needs::{self, Missing};
 use crate::netns::Netns;
-use crate::process::Process;
+use crate::process::{Process, wait_for_socket};
 use crate::topology::Host;
-
-/// How long a daemon may take to open its socket.
-const START: Duration = Duration::from_secs(30);
 
 /// How often a daemon is asked again for what is awaited.
 const LOOK: Duration = Duration::from_millis(50);
@@ -172,32 +169,11 @@ impl Watcher {
     }
 }
 
-/// The user that FRR's daemons become.
-const FRR_USER: &str = "frr";
-
 fn start_frr(netns: &Netns, directory: &Path, settings: &str) -> Result<Vec<Process>> {
-    let user = User::from_name(FRR_USER)?.context("there is no user `frr`")?;
-    fs::write(directory.join("zebra.conf"), "").context("writing zebra's settings")?;
-    let text = format!("bfd\n{settings}\n");
-    fs::write(directory.join("bfdd.conf"), text).context("writing bfdd's settings")?;
-    chown(directory, Some(user.uid), Some(user.gid)).context("giving them their directory")?;
-    let daemon = |name: &str, more: &[&str]| {
-        let path = |end: &str| directory.join(end);
-        let mut command = Command::new(format!("/usr/lib/frr/{name}"));
-        command.arg("-f").arg(path(&format!("{name}.conf")));
-        command.arg("-i").arg(path(&format!("{name}.pid")));
-        command.arg("-z").arg(path("zserv")).arg("--vty_socket").arg(directory);
-        // No TCP port for people.
-        command.args(["-u", FRR_USER, "-g", FRR_USER, "-P", "0", "--log", "stdout"]).args(more);
-        netns.spawn(&command)
-    };
-    let mut daemons = vec![daemon("zebra", &[])?];
-    // It asks zebra for interfaces once, when it starts.
-    wait_for(&directory.join("zserv"), &daemons)?;
     let control = directory.join("control");
-    daemons.push(daemon("bfdd", &["--bfdctl", &control.to_string_lossy()])?);
-    wait_for(&directory.join("bfdd.vty"), &daemons)?;
-    Ok(daemons)
+    let arguments = ["--bfdctl", &control.to_string_lossy()];
+    let settings = format!("bfd\n{settings}\n");
+    frr::start(netns, directory, &Daemon { name: "bfdd", settings, arguments: &arguments })
 }
 
 fn start_bird(host: &Host, directory: &Path, settings: &str) -> Result<Process> {
@@ -210,18 +186,6 @@ fn start_bird(host: &Host, directory: &Path, settings: &str) -> Result<Process> 
     command.arg("-f").arg("-c").arg(directory.join("conf"));
     command.arg("-s").arg(directory.join("ctl")).arg("-P").arg(directory.join("pid"));
     let process = host.netns.spawn(&command)?;
-    wait_for(&directory.join("ctl"), std::slice::from_ref(&process))?;
+    wait_for_socket(&directory.join("ctl"), std::slice::from_ref(&process))?;
     Ok(process)
-}
-
-fn wait_for(socket: &Path, daemons: &[Process]) -> Result<()> {
-    let end = Instant::now() + START;
-    while !socket.exists() {
-        if Instant::now() > end {
-            let logs: String = daemons.iter().map(Process::log).collect();
-            bail!("no `{}` within {START:?}\n{logs}", socket.display());
-        }
-        thread::sleep(Duration::from_millis(10));
-    }
-    Ok(())
 }

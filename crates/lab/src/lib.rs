@@ -17,6 +17,7 @@
 //! | [`datagram`] | an attacker's view: what others said, to say it again |
 //! | [`ferrolb`], [`cluster`] | the program under test; one on every node, with a Service to look at |
 //! | [`routers`] | FRR, GoBGP: what speaks BGP with ours |
+//! | `frr` | how FRR's daemons are started, for either |
 //! | [`manifests`] | a copy of the examples that a test may change |
 //! | [`kube`] | a real API server, real kube-proxy, Nodes and pods in the network |
 //! | [`mac`], [`Report`] | values |
@@ -40,6 +41,7 @@ pub mod process;
 pub mod routers;
 pub mod topology;
 
+mod frr;
 mod report;
 mod stamp;
 mod worker;

@@ -3,6 +3,7 @@
 use std::fmt::Write as _;
 use std::io::{BufRead as _, BufReader, PipeReader};
 use std::os::unix::process::CommandExt as _;
+use std::path::Path;
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{self, JoinHandle};
@@ -20,6 +21,9 @@ const MAX_LOG: usize = 16 << 20;
 
 /// How often a wait looks again.
 const LOOK: Duration = Duration::from_millis(2);
+
+/// How long a daemon may take to make its socket.
+const SOCKET: Duration = Duration::from_secs(20);
 
 /// How long the end of the output may take after the end of the program.
 const LOG_END: Duration = Duration::from_millis(500);
@@ -165,6 +169,19 @@ impl Drop for Process {
 }
 
 /// Copies lines from `output` to `log` until the writers are gone.
+/// Waits until the last of these daemons has made its socket.
+pub(crate) fn wait_for_socket(socket: &Path, daemons: &[Process]) -> Result<()> {
+    let end = Instant::now() + SOCKET;
+    while !socket.exists() {
+        if Instant::now() > end {
+            let logs: String = daemons.iter().map(Process::log).collect();
+            bail!("no `{}` within {SOCKET:?}\n{logs}", socket.display());
+        }
+        thread::sleep(LOOK);
+    }
+    Ok(())
+}
+
 fn follow(output: PipeReader, log: Arc<Mutex<String>>) -> Result<JoinHandle<()>> {
     let copy = move || {
         for line in BufReader::new(output).split(b'\n').map_while(Result::ok) {

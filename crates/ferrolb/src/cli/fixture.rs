@@ -110,25 +110,6 @@ pub(super) fn routed() -> Facts {
 
 fn router(remote: u32) -> Peer {
     let asn = |number| NonZeroU32::new(number).unwrap();
-    Peer {
-        node_selectors: Vec::new(),
-        at: PeerAddress::Ip([198, 51, 100, 1].into()),
-        port: 179,
-        source: None,
-        my_asn: asn(65000),
-        local_asn: None,
-        remote_asn: RemoteAsn::Number(asn(remote)),
-        router_id: None,
-        hold_time: None,
-        keepalive_time: None,
-        connect_time: None,
-        is_multihop: false,
-        ttl_security: None,
-        is_passive: false,
-        has_graceful_restart: false,
-        is_dual_stack: false,
-        vrf: None,
-        password: None,
-        bfd: None,
-    }
+    let at = PeerAddress::Ip([198, 51, 100, 1].into());
+    Peer::new(at, asn(65000), RemoteAsn::Number(asn(remote)))
 }

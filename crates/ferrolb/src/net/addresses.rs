@@ -70,7 +70,8 @@ impl Addresses {
     }
 }
 
-fn ip(address: &SockaddrStorage) -> Option<IpAddr> {
+/// The address in a socket address, if it has one.
+pub(super) fn ip(address: &SockaddrStorage) -> Option<IpAddr> {
     let v4 = address.as_sockaddr_in().map(|v4| IpAddr::V4(v4.ip()));
     v4.or_else(|| address.as_sockaddr_in6().map(|v6| IpAddr::V6(v6.ip())))
 }

@@ -14,6 +14,8 @@ use nix::sys::socket::{
 use proto::bfd::{CONTROL_PORT, Hops, MULTIHOP_PORT, Path, SOURCE_PORTS, TTL};
 use socket2::{Domain, Protocol, Socket, Type};
 
+use super::addresses::ip;
+
 /// DSCP class selector 6, network control (RFC 2474 section 4.2.2.2).
 const CS6: u32 = 48 << 2;
 
@@ -210,11 +212,6 @@ fn destination(path: &Path) -> io::Result<SocketAddr> {
         }
         (peer, _) => SocketAddr::new(peer, port),
     })
-}
-
-fn ip(address: &SockaddrStorage) -> Option<IpAddr> {
-    let v4 = address.as_sockaddr_in().map(|v4| IpAddr::V4(v4.ip()));
-    v4.or_else(|| address.as_sockaddr_in6().map(|v6| IpAddr::V6(v6.ip())))
 }
 
 #[cfg(test)]

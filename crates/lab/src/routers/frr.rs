@@ -2,69 +2,27 @@
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
-use std::fs;
 use std::net::IpAddr;
 use std::path::Path;
 use std::process::Command;
-use std::thread;
-use std::time::{Duration, Instant};
 
-use anyhow::{Context as _, Result, bail};
-use nix::unistd::{User, chown};
+use anyhow::{Context as _, Result};
 use serde_json::Value;
 
 use super::{
     Family, GracefulRestart, Learned, Neighbor, Opens, Router, Session, Setup, Table, number,
 };
+use crate::frr::{self, Daemon};
 use crate::process::Process;
 use crate::topology::Host;
 
-/// The user that its daemons become.
-const USER: &str = "frr";
-
-/// How long a daemon may take to open its socket.
-const START: Duration = Duration::from_secs(20);
-
 pub(super) fn start(host: &Host, directory: &Path, setup: &Setup) -> Result<Vec<Process>> {
-    let user = User::from_name(USER)?.context("there is no user `frr`")?;
-    for (name, text) in [("bgpd", config(host, setup)), ("zebra", String::new())] {
-        fs::write(directory.join(format!("{name}.conf")), text).context("writing its settings")?;
-    }
-    chown(directory, Some(user.uid), Some(user.gid)).context("giving it its directory")?;
-    let mut daemons = vec![daemon(host, directory, "zebra", &[])?];
-    // It asks zebra for interfaces once, when it starts.
-    wait_for(&directory.join("zserv"), &daemons)?;
-    let listen: &[&str] = match setup.neighbors.iter().all(|one| one.opens == Opens::Other) {
+    let arguments: &[&str] = match setup.neighbors.iter().all(|one| one.opens == Opens::Other) {
         true => &[],
         false => &["-l", "0.0.0.0"],
     };
-    daemons.push(daemon(host, directory, "bgpd", listen)?);
-    wait_for(&directory.join("bgpd.vty"), &daemons)?;
-    Ok(daemons)
-}
-
-fn daemon(host: &Host, directory: &Path, name: &str, more: &[&str]) -> Result<Process> {
-    let path = |end: &str| directory.join(end);
-    let mut command = Command::new(format!("/usr/lib/frr/{name}"));
-    command.arg("-f").arg(path(&format!("{name}.conf")));
-    command.arg("-i").arg(path(&format!("{name}.pid")));
-    command.arg("-z").arg(path("zserv"));
-    command.arg("--vty_socket").arg(directory);
-    // No TCP port for people.
-    command.args(["-u", USER, "-g", USER, "-P", "0", "--log", "stdout"]).args(more);
-    host.netns.spawn(&command)
-}
-
-fn wait_for(socket: &Path, daemons: &[Process]) -> Result<()> {
-    let end = Instant::now() + START;
-    while !socket.exists() {
-        if Instant::now() > end {
-            let logs: String = daemons.iter().map(Process::log).collect();
-            bail!("FRR does not open `{}` within {START:?}\n{logs}", socket.display());
-        }
-        thread::sleep(Duration::from_millis(10));
-    }
-    Ok(())
+    let settings = config(host, setup);
+    frr::start(&host.netns, directory, &Daemon { name: "bgpd", settings, arguments })
 }
 
 fn config(host: &Host, setup: &Setup) -> String {

@@ -13,27 +13,8 @@ pub(super) fn asn(number: u32) -> NonZeroU32 {
 
 /// A router in another AS, that all nodes have a session with.
 pub(super) fn external() -> Peer {
-    Peer {
-        node_selectors: Vec::new(),
-        at: PeerAddress::Ip(address("198.51.100.1")),
-        port: 179,
-        source: None,
-        my_asn: asn(65000),
-        local_asn: None,
-        remote_asn: RemoteAsn::Number(asn(65001)),
-        router_id: None,
-        hold_time: None,
-        keepalive_time: None,
-        connect_time: None,
-        is_multihop: false,
-        ttl_security: None,
-        is_passive: false,
-        has_graceful_restart: false,
-        is_dual_stack: false,
-        vrf: None,
-        password: None,
-        bfd: None,
-    }
+    let at = PeerAddress::Ip(address("198.51.100.1"));
+    Peer::new(at, asn(65000), RemoteAsn::Number(asn(65001)))
 }
 
 /// A router in our AS, that all nodes have a session with.

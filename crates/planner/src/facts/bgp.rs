@@ -107,6 +107,34 @@ pub struct Peer {
     pub bfd: Option<BfdProfile>,
 }
 
+impl Peer {
+    /// A router of which no more is said: every node has an active session with it, on the port of
+    /// BGP (RFC 4271), with defaults for all else.
+    pub fn new(at: PeerAddress, my_asn: NonZeroU32, remote_asn: RemoteAsn) -> Self {
+        Self {
+            node_selectors: Vec::new(),
+            at,
+            port: 179,
+            source: None,
+            my_asn,
+            local_asn: None,
+            remote_asn,
+            router_id: None,
+            hold_time: None,
+            keepalive_time: None,
+            connect_time: None,
+            is_multihop: false,
+            ttl_security: None,
+            is_passive: false,
+            has_graceful_restart: false,
+            is_dual_stack: false,
+            vrf: None,
+            password: None,
+            bfd: None,
+        }
+    }
+}
+
 /// Where a router is.
 #[derive(Clone, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
 pub enum PeerAddress {

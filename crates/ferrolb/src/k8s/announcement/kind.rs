@@ -28,7 +28,11 @@ pub trait Kind:
     const PREFIX: &'static str;
 
     /// An object that says nothing yet.
-    fn empty(metadata: ObjectMeta) -> Self;
+    fn empty(metadata: ObjectMeta) -> Self {
+        let mut empty = Self::default();
+        *empty.meta_mut() = metadata;
+        empty
+    }
 
     /// What is compared of an object.
     fn reduce(self) -> Object;
@@ -39,10 +43,6 @@ pub trait Kind:
 
 impl Kind for ServiceL2Status {
     const PREFIX: &'static str = "l2-";
-
-    fn empty(metadata: ObjectMeta) -> Self {
-        Self { metadata, ..Self::default() }
-    }
 
     fn reduce(self) -> Object {
         let status = self.status.unwrap_or_default();
@@ -62,10 +62,6 @@ impl Kind for ServiceL2Status {
 
 impl Kind for ServiceBGPStatus {
     const PREFIX: &'static str = "bgp-";
-
-    fn empty(metadata: ObjectMeta) -> Self {
-        Self { metadata, ..Self::default() }
-    }
 
     fn reduce(self) -> Object {
         let status = self.status.unwrap_or_default();

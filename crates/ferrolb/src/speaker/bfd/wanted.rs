@@ -81,28 +81,11 @@ mod tests {
 
     const OWN: u32 = 64_512;
 
-    fn peer(address: &str, asn: u32) -> Peer {
-        Peer {
-            node_selectors: Vec::new(),
-            at: PeerAddress::Ip(address.parse().unwrap()),
-            port: 179,
-            source: None,
-            my_asn: NonZeroU32::new(OWN).unwrap(),
-            local_asn: None,
-            remote_asn: RemoteAsn::Number(NonZeroU32::new(asn).unwrap()),
-            router_id: None,
-            hold_time: None,
-            keepalive_time: None,
-            connect_time: None,
-            is_multihop: false,
-            ttl_security: None,
-            is_passive: false,
-            has_graceful_restart: false,
-            is_dual_stack: false,
-            vrf: None,
-            password: None,
-            bfd: Some(profile(300)),
-        }
+    fn peer(address: &str, number: u32) -> Peer {
+        let asn = |number| NonZeroU32::new(number).unwrap();
+        let at = PeerAddress::Ip(address.parse().unwrap());
+        let peer = Peer::new(at, asn(OWN), RemoteAsn::Number(asn(number)));
+        Peer { bfd: Some(profile(300)), ..peer }
     }
 
     fn profile(millis: u64) -> BfdProfile {

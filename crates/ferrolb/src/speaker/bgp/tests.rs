@@ -42,27 +42,9 @@ impl Router {
 
     fn settings(&self) -> Settings {
         let asn = |number| NonZeroU32::new(number).unwrap();
-        let fact = Fact {
-            node_selectors: Vec::new(),
-            at: PeerAddress::Ip(Ipv4Addr::LOCALHOST.into()),
-            port: self.port,
-            source: None,
-            my_asn: asn(64_512),
-            local_asn: None,
-            remote_asn: RemoteAsn::Number(asn(64_513)),
-            router_id: None,
-            hold_time: None,
-            keepalive_time: None,
-            connect_time: None,
-            is_multihop: false,
-            ttl_security: None,
-            is_passive: false,
-            has_graceful_restart: false,
-            is_dual_stack: false,
-            vrf: None,
-            password: None,
-            bfd: None,
-        };
+        let at = PeerAddress::Ip(Ipv4Addr::LOCALHOST.into());
+        let fact = Fact::new(at, asn(64_512), RemoteAsn::Number(asn(64_513)));
+        let fact = Fact { port: self.port, ..fact };
         Settings::of(&fact, &NodeName("n1".to_owned()), None)
     }
 }

@@ -11,27 +11,8 @@ fn asn(number: u32) -> NonZeroU32 {
 }
 
 fn peer() -> Peer {
-    Peer {
-        node_selectors: Vec::new(),
-        at: PeerAddress::Ip([192, 0, 2, 1].into()),
-        port: 179,
-        source: None,
-        my_asn: asn(64_512),
-        local_asn: None,
-        remote_asn: RemoteAsn::Number(asn(64_513)),
-        router_id: None,
-        hold_time: None,
-        keepalive_time: None,
-        connect_time: None,
-        is_multihop: false,
-        ttl_security: None,
-        is_passive: false,
-        has_graceful_restart: false,
-        is_dual_stack: false,
-        vrf: None,
-        password: None,
-        bfd: None,
-    }
+    let at = PeerAddress::Ip([192, 0, 2, 1].into());
+    Peer::new(at, asn(64_512), RemoteAsn::Number(asn(64_513)))
 }
 
 fn settings(peer: &Peer, addresses: &[&str]) -> Settings {
