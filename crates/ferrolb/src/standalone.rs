@@ -22,7 +22,7 @@ use crate::source::document::FileProblem;
 use crate::source::files::{Files, Reading};
 use crate::source::watch::Watch;
 use crate::speaker::control::{Control, Request};
-use crate::speaker::{Ending, Given, Identity, Keys, Speaker, VirtualMacs, may_answer_arp};
+use crate::speaker::{Given, Identity, Keys, Speaker, VirtualMacs, may_answer_arp};
 use crate::terminated::terminated;
 use crate::told::Told;
 
@@ -94,18 +94,7 @@ async fn serve(args: &Standalone) -> anyhow::Result<()> {
             () = &mut terminated => break None,
         }
     };
-    let Some(left) = left else {
-        tracing::info!("stopping: the other nodes answer in the name of this one for a while");
-        speaker.end(Ending::Restart);
-        return Ok(());
-    };
-    tracing::info!("leaving: the other nodes take over");
-    speaker.end(Ending::HandOver);
-    virtual_macs.tidy().await;
-    // Who asked may be gone.
-    let _ = left.send(());
-    control.idle(terminated).await;
-    Ok(())
+    control.end(Some(speaker), left, &virtual_macs, terminated).await
 }
 
 /// Where this node's decisions are made, and what was said about them.

@@ -43,7 +43,7 @@ use super::mesh::status::Status;
 use super::routed::Routed;
 use super::virtual_mac::Failures;
 use super::{
-    Effect, Ending, Given, Identity, Keys, Observers, Speaker, Unfit, Verdict, VirtualMacs, bgp,
+    Effect, Given, Identity, Keys, Observers, Speaker, Unfit, Verdict, VirtualMacs, bgp,
     may_answer_arp, touched,
 };
 use crate::api::ServiceL2Status;
@@ -151,8 +151,7 @@ async fn serve(args: &args::Speaker) -> anyhow::Result<()> {
         () = &mut terminated => None,
         left = ears.listen(&mut cluster, &synced) => Some(left?),
     };
-    end(cluster.speaker, left, ears.control, terminated).await?;
-    ears.virtual_macs.tidy().await;
+    ears.control.end(cluster.speaker, left, &ears.virtual_macs, terminated).await?;
     drop(servers);
     Ok(())
 }
@@ -222,35 +221,6 @@ fn tell_start(args: &args::Speaker, namespace: &str) {
         tracing::warn!("{note}");
     }
     tracing::info!(node = args.node_name, namespace, class = args.lb_class, "started");
-}
-
-/// Ends the speaker as it was asked to: `left` is who wants everything to be handed over.
-async fn end(
-    speaker: Option<Speaker>,
-    left: Option<oneshot::Sender<()>>,
-    mut control: Control,
-    terminated: impl Future<Output = ()>,
-) -> anyhow::Result<()> {
-    let ending = match &left {
-        Some(_) => {
-            tracing::info!("leaving: the other nodes take over");
-            Ending::HandOver
-        }
-        None => {
-            tracing::info!("stopping: the other nodes answer in the name of this one for a while");
-            Ending::Restart
-        }
-    };
-    if let Some(speaker) = speaker {
-        let end = move || speaker.end(ending);
-        tokio::task::spawn_blocking(end).await.context("handing over")?;
-    }
-    if let Some(left) = left {
-        // Who asked may be gone.
-        let _ = left.send(());
-        control.idle(terminated).await;
-    }
-    Ok(())
 }
 
 /// Health and metrics. `is_ready` says whether all has been seen once.

@@ -17,6 +17,7 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::time;
 
 use super::mesh::status::Status;
+use super::{Ending, Speaker, VirtualMacs};
 
 /// The name of the socket.
 const NAME: &str = "ferrolb-speaker";
@@ -76,8 +77,44 @@ impl Control {
         }
     }
 
+    /// Ends `speaker` as it was asked to: `left` is who wants everything to be handed over, and is
+    /// told when that is done. Then nothing is announced until `terminated`.
+    ///
+    /// # Errors
+    ///
+    /// The speaker panicked.
+    pub async fn end(
+        mut self,
+        speaker: Option<Speaker>,
+        left: Option<oneshot::Sender<()>>,
+        virtual_macs: &VirtualMacs,
+        terminated: impl Future<Output = ()>,
+    ) -> Result<()> {
+        let ending = if left.is_some() { Ending::HandOver } else { Ending::Restart };
+        tracing::info!(
+            "{}",
+            match ending {
+                Ending::HandOver => "leaving: the other nodes take over",
+                Ending::Restart => {
+                    "stopping: the other nodes answer in the name of this one for a while"
+                }
+            }
+        );
+        if let Some(speaker) = speaker {
+            let end = move || speaker.end(ending);
+            tokio::task::spawn_blocking(end).await.context("ending the speaker")?;
+        }
+        virtual_macs.tidy().await;
+        if let Some(left) = left {
+            // Who asked may be gone.
+            let _ = left.send(());
+            self.idle(terminated).await;
+        }
+        Ok(())
+    }
+
     /// After all was handed over: there is nothing left to hand over, until `terminated`.
-    pub async fn idle(&mut self, terminated: impl Future<Output = ()>) {
+    async fn idle(&mut self, terminated: impl Future<Output = ()>) {
         tracing::info!("handed over; nothing is announced until this speaker is started again");
         let answer = async {
             loop {
