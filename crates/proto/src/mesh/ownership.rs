@@ -334,7 +334,11 @@ impl Ownership {
         address.due = due;
         self.agenda.extend(due.map(|due| (due, at)));
         set_member(&mut self.unsettled, at, !is_settled);
+        let held_nothing = self.answering.is_empty();
         set_member(&mut self.answering, at, address.mine().is_some());
+        if held_nothing && !self.answering.is_empty() {
+            self.lan.hold(self.now);
+        }
         set_member(&mut self.fenced, at, address.is_fenced());
         let is_new_seeker = is_seeking && self.seekers.insert(at);
         if !is_seeking {

@@ -75,6 +75,8 @@ enum Hearing {
 pub(super) struct Lan {
     /// When anything was heard, from the LAN or the mesh.
     last_any: Instant,
+    /// Since when something is held here. Who holds nothing asks nobody.
+    holds_since: Instant,
     answered_at: Option<Instant>,
     asked_at: Option<Instant>,
     hearing: Hearing,
@@ -92,6 +94,7 @@ impl Lan {
     pub(super) fn new() -> Self {
         Self {
             last_any: Instant::START,
+            holds_since: Instant::START,
             answered_at: None,
             asked_at: None,
             hearing: Hearing::Whole,
@@ -124,8 +127,13 @@ impl Lan {
         self.start_at = Some(now);
     }
 
+    /// The first address is held here.
+    pub(super) fn hold(&mut self, now: Instant) {
+        self.holds_since = now;
+    }
+
     fn deaf_at(&self, settings: &Settings) -> Instant {
-        self.last_any + settings.tenths(DEAF) * self.doubt
+        self.last_any.max(self.holds_since) + settings.tenths(DEAF) * self.doubt
     }
 }
 

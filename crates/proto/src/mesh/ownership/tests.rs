@@ -2,13 +2,13 @@
 
 mod edits;
 mod hostile;
+mod lan;
 
 use std::time::Duration;
 
 use proptest::prelude::*;
 
 use super::*;
-use crate::l2::Mac;
 use crate::mesh::message::{Changes, Claim, Flags, Malformed, Message, Position, Wish};
 use crate::mesh::preference_hash;
 
@@ -711,41 +711,6 @@ fn a_claim_with_the_last_epoch_there_is_cannot_be_followed_and_hurts_nobody() {
     bench.mute("b");
     bench.pass(1_000);
     bench.did(&[Output::PeerSilent(station("b"))]);
-}
-
-#[test]
-fn a_holder_that_doubts_its_ears_asks_those_that_it_heard_last() {
-    let mut bench = Bench::new();
-    let link = |last: u8| Link {
-        mac: Mac([2, 0, 0, 0, 0, last]),
-        addresses: vec![IpAddr::from([192, 0, 2, last])],
-    };
-    bench.handle(Input::Own(vec![link(10)]));
-    let names = ["b", "c", "d", "e", "f"];
-    bench.handle(Input::Peers(peers(&["a", "b", "c", "d", "e", "f"])));
-    let before = bench.peers["b"].message.clone();
-    for (name, last) in names.into_iter().zip(11..) {
-        let message = Message { from: station(name), number: 8, version: 1, ..before.clone() };
-        let changes = Some(Changes { base: 0, after: 0, upto: 1, claims: Vec::new() });
-        let first = Message { links: Some(vec![link(last)]), changes, ..message.clone() };
-        bench.peers.insert(name, Peer { message, is_mute: true, is_deaf: false });
-        bench.hears(name, first.encode());
-    }
-    bench.order("a b c d e f");
-    bench.pass(100);
-    for name in ["d", "e", "f"] {
-        bench.says(name, &[]);
-    }
-    bench.done.clear();
-    bench.pass(1_000);
-    let who = |last: u8| IpAddr::from([192, 0, 2, last]);
-    let is_asked = |last: &u8| {
-        let is_it =
-            |done: &Output| matches!(done, Output::Ask { address, .. } if *address == who(*last));
-        bench.done.iter().any(is_it)
-    };
-    let asked: Vec<_> = (11..16).filter(is_asked).collect();
-    assert_eq!(asked, [13, 14, 15]);
 }
 
 #[test]
