@@ -3,7 +3,8 @@
 //! A write that somebody else was quicker than is not repeated with what the watch has shown: who
 //! writes all the time is always ahead of that. The Service is read instead, decided anew, and
 //! written at once, which leaves nearly no time for others. Only after some such races that were
-//! lost one after the other come pauses, so that two who never tire do not keep the API server busy.
+//! lost one after the other come pauses, so that two who never tire do not keep the API server busy,
+//! and what is ours is patched in, if the role allows that.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -43,6 +44,15 @@ enum Sight {
     Fresh,
 }
 
+/// How the status of a Service is written.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) enum Way {
+    /// As a whole, if nobody else has written since it was read: what MetalLB's roles allow.
+    Replace,
+    /// What is ours of it, whatever others write. Where that is not allowed, as a whole.
+    Patch,
+}
+
 /// What is to be done for a Service that does not show what it should.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(super) enum Step {
@@ -77,6 +87,15 @@ impl Attempts {
         *race = Race { lost: race.lost.saturating_add(1), last: now, sight: Sight::Old };
         if race.lost > AT_ONCE {
             self.backoff.outrun(name, now, chance);
+        }
+    }
+
+    /// How `name` is written: by a patch once so many races were lost that there are pauses. With
+    /// somebody who is always quicker than a look and a write together, only that comes to an end.
+    pub(super) fn way(&self, name: &ServiceName) -> Way {
+        match self.races.get(name) {
+            Some(race) if race.lost > AT_ONCE => Way::Patch,
+            Some(_) | None => Way::Replace,
         }
     }
 
@@ -166,6 +185,17 @@ mod tests {
                 assert_eq!(attempts.step(&name(), now), Step::Wait, "{row}");
             }
             assert_eq!(attempts.step(&name(), until), step, "{row}");
+        }
+    }
+
+    #[test]
+    fn who_loses_every_race_patches_from_then_on() {
+        for (lost, way) in [(0, Way::Replace), (4, Way::Replace), (5, Way::Patch), (9, Way::Patch)]
+        {
+            let (mut attempts, _) = after(&vec![Outcome::Lost; lost]);
+            assert_eq!(attempts.way(&name()), way, "{lost} lost");
+            attempts.ended(&name());
+            assert_eq!(attempts.way(&name()), Way::Replace, "{lost} lost, then written");
         }
     }
 

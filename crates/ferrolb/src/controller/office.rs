@@ -402,7 +402,8 @@ impl Office {
             }
             Step::Write => {
                 let Some(service) = self.desk.begin(&name) else { return };
-                let write = write_service(client, self.permit.clone(), name, service);
+                let way = self.attempts.way(&name);
+                let write = write_service(client, self.permit.clone(), name, service, way);
                 self.requests.push(Box::pin(write));
             }
         }

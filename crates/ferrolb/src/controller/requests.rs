@@ -4,15 +4,17 @@ use std::io::ErrorKind;
 use std::time::Duration;
 
 use k8s_openapi::api::core::v1 as core;
-use kube::api::{Api, PostParams};
+use kube::api::{Api, Patch, PatchParams, PostParams};
 use kube::{Client, Error};
 use planner::names::ServiceName;
 use tokio::time;
 
+use super::attempts::Way;
 use super::census::Census;
 use super::leadership::Permit;
 use crate::api::IPAddressPool;
 use crate::k8s::client::WRITE_TIMEOUT;
+use crate::k8s::service_status;
 
 /// How often the status of a pool is written before the watch shows what others do to it.
 const POOL_ATTEMPTS: u32 = 3;
@@ -52,10 +54,19 @@ pub(super) async fn write_service(
     permit: Permit,
     name: ServiceName,
     service: core::Service,
+    way: Way,
 ) -> Answer {
     let services: Api<core::Service> = Api::namespaced(client, &name.namespace);
-    let params = PostParams::default();
-    let written = services.replace_status(&name.name, &params, &service);
+    let written = async {
+        if way == Way::Patch {
+            let patch = Patch::Merge(service_status::patch(&service));
+            match services.patch_status(&name.name, &PatchParams::default(), &patch).await {
+                Err(Error::Api(status)) if status.code == 403 => (),
+                answer => return answer,
+            }
+        }
+        services.replace_status(&name.name, &PostParams::default(), &service).await
+    };
     let answer = send(&permit, written).await;
     Answer::Service(name, answer.map(Box::new))
 }

@@ -4,6 +4,7 @@ use std::net::IpAddr;
 
 use k8s_openapi::api::core::v1::{LoadBalancerIngress, LoadBalancerStatus, Service};
 use planner::assign::Assignment;
+use serde_json::{Value, json};
 
 /// The annotation that names the pool of the addresses.
 pub const POOL: &str = "metallb.io/ip-allocated-from-pool";
@@ -65,6 +66,19 @@ pub fn fill(service: &mut Service, wanted: Option<&Assignment>) {
         Some(wanted) => annotations.insert(POOL.to_owned(), wanted.pool.0.clone()),
         None => annotations.remove(POOL),
     };
+}
+
+/// What of a Service that was made by [`fill`] is ours, as a merge patch (RFC 7386) for its status. It
+/// says nothing of what others write, and is refused for a Service that was made anew.
+pub fn patch(service: &Service) -> Value {
+    let annotations = service.metadata.annotations.as_ref();
+    let pool = annotations.and_then(|annotations| annotations.get(POOL));
+    let entries = entries(service);
+    json!({
+        "metadata": { "uid": service.metadata.uid, "annotations": { POOL: pool } },
+        // In a merge patch, `null` takes the field away.
+        "status": { "loadBalancer": { "ingress": (!entries.is_empty()).then_some(entries) } },
+    })
 }
 
 /// Annotations of `service` that should be written in another way.
@@ -147,6 +161,23 @@ mod tests {
         let written = serde_json::to_value(&service).unwrap();
         let ingress = &written["status"]["loadBalancer"]["ingress"];
         assert_eq!(*ingress, json!([{"ip": "192.0.2.3"}, proxy]));
+    }
+
+    #[test]
+    fn a_patch_says_what_is_ours_and_nothing_else() {
+        let vip = json!([{"ip": "192.0.2.1", "ipMode": "VIP"}]);
+        let rows: [(&[&str], Value, Value); 2] =
+            [(&["192.0.2.1"], json!("main"), vip.clone()), (&[], Value::Null, Value::Null)];
+        for (wanted, pool, ingress) in rows {
+            let mut service = service(vip.clone(), json!({POOL: "old", "edit": "17"}));
+            service.metadata.uid = Some("u".into());
+            fill(&mut service, assignment(wanted).as_ref());
+            let want = json!({
+                "metadata": {"uid": "u", "annotations": {POOL: pool}},
+                "status": {"loadBalancer": {"ingress": ingress}},
+            });
+            assert_eq!(patch(&service), want, "{wanted:?}");
+        }
     }
 
     #[test]
